@@ -6,12 +6,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 COLOR = re.compile(r"#[0-9a-f]{6}")
 WHITE, BLACK = "#ffffff", "#000000"
-DARK_GROUND = "#15171a"
+DARK_BACKGROUND = "#15171a"
 MIN_CONTRAST, MIN_DARK_CONTRAST = 4.5, 7.0  # WCAG 2.2, 1.4.3 and 1.4.6.
 #: The default shades in paperboy.css and the templates of emails, for light and for dark pages.
-NAMES = ("--accent", "--accent-strong", "--accent-tint")
-LIGHT = ("#1d4f91", "#143a6d", "#eef3fa")
-DARK = ("#9fc3f8", "#c6dcfb", "#1d2a3c")
+VARIABLES = ("--accent", "--accent-strong", "--accent-tint")
+LIGHT_DEFAULTS = ("#1d4f91", "#143a6d", "#eef3fa")
+DARK_DEFAULTS = ("#9fc3f8", "#c6dcfb", "#1d2a3c")
 
 
 def shades(color: str) -> dict[str, str]:
@@ -31,21 +31,21 @@ def shades(color: str) -> dict[str, str]:
             f"ACCENT_COLOR {color} is too light for links and buttons: its contrast is "
             f"{ratio:.1f}. Use a darker colour, with {MIN_CONTRAST} or more."
         )
-    dark_tint = _mixed(color, DARK_GROUND, 0.8)
-    lighter = (_mixed(color, WHITE, share / 20) for share in range(21))
-    accent = next(shade for shade in lighter if contrast(shade, dark_tint) >= MIN_DARK_CONTRAST)
-    light = (color, _mixed(color, BLACK, 0.25), tint)
-    dark = (accent, _mixed(accent, WHITE, 0.4), dark_tint)
-    return dict(zip(LIGHT + DARK, light + dark, strict=True))
+    dark_tint = _mixed(color, DARK_BACKGROUND, 0.8)
+    candidates = (_mixed(color, WHITE, share / 20) for share in range(21))
+    accent = next(shade for shade in candidates if contrast(shade, dark_tint) >= MIN_DARK_CONTRAST)
+    light_shades = (color, _mixed(color, BLACK, 0.25), tint)
+    dark_shades = (accent, _mixed(accent, WHITE, 0.4), dark_tint)
+    return dict(zip(LIGHT_DEFAULTS + DARK_DEFAULTS, light_shades + dark_shades, strict=True))
 
 
-def style(replaced: dict[str, str]) -> str:
+def style(shades: dict[str, str]) -> str:
     """Return the style sheet that gives pages these shades, or "" without any."""
-    if not replaced:
+    if not shades:
         return ""
     light, dark = (
-        ";".join(f"{name}:{replaced[shade]}" for name, shade in zip(NAMES, defaults, strict=True))
-        for defaults in (LIGHT, DARK)
+        ";".join(f"{name}:{shades[shade]}" for name, shade in zip(VARIABLES, defaults, strict=True))
+        for defaults in (LIGHT_DEFAULTS, DARK_DEFAULTS)
     )
     return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
 
@@ -57,14 +57,14 @@ def contrast(foreground: str, background: str) -> float:
 
 
 def _luminance(color):
-    parts = [value / 255 for value in bytes.fromhex(color[1:])]
+    channels = [value / 255 for value in bytes.fromhex(color[1:])]
     linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels
     ]
     return sum(map(float.__mul__, (0.2126, 0.7152, 0.0722), linear))
 
 
-def _mixed(color, other, share):
+def _mixed(color, added_color, share):
     """Return the colour with a share of the other, from 0 to 1."""
-    pairs = zip(bytes.fromhex(color[1:]), bytes.fromhex(other[1:]), strict=True)
-    return "#" + bytes(round(a + (b - a) * share) for a, b in pairs).hex()
+    pairs = zip(bytes.fromhex(color[1:]), bytes.fromhex(added_color[1:]), strict=True)
+    return "#" + bytes(round(start + (end - start) * share) for start, end in pairs).hex()

@@ -15,16 +15,16 @@ from django.core.exceptions import ImproperlyConfigured
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
-def parse_trusted(items: Sequence[str]) -> int | Networks:
+def parse_proxies(values: Sequence[str]) -> int | Networks:
     """Return the value of TRUSTED_PROXIES: a number or networks. Nothing is 0."""
     try:
-        if len(items) == 1 and items[0].isdecimal():
-            return int(items[0])
-        return tuple(ip_network(item) for item in items) or 0
+        if len(values) == 1 and values[0].isdecimal():
+            return int(values[0])
+        return tuple(ip_network(value) for value in values) or 0
     except ValueError:
         raise ImproperlyConfigured(
             f"TRUSTED_PROXIES must be a number or networks such as 10.0.0.0/8, not "
-            f"{', '.join(items)!r}."
+            f"{', '.join(values)!r}."
         ) from None
 
 
@@ -81,9 +81,9 @@ def is_bypassed(peer: str, forwarded: str, trusted: int | Networks) -> bool:
     addresses, such as health checks, may bypass the proxies.
     """
     hops = _hops(peer, forwarded)
-    first = _address(hops[0])
+    first_address = _address(hops[0])
     is_short = isinstance(trusted, int) and len(hops) <= trusted
-    return is_short and bool(first) and ip_address(first).is_global
+    return is_short and bool(first_address) and ip_address(first_address).is_global
 
 
 def _is_in(peer, networks):

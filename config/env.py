@@ -32,7 +32,7 @@ MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
 
 _SIGN = "Remove it and let the mail server sign, as docs/email.md explains."
 #: Variables of older versions, each with what to do instead.
-REMOVED = {
+REMOVED_VARIABLES = {
     "DKIM_KEY_FILE": _SIGN,
     "DKIM_SELECTOR": _SIGN,
     "DKIM_DOMAIN": _SIGN,
@@ -42,7 +42,7 @@ REMOVED = {
 #: The exit code after which gunicorn does not start its workers again.
 GUNICORN_GIVES_UP = 3
 
-_names: set[str] = set()  # All that were read.
+_read_names: set[str] = set()  # All that were read.
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def exit_on_bad_settings(code: int = 1):
 
 def text(name: str, default: str = "") -> str:
     """Return the variable, or the content of the file in NAME_FILE, or the default. Stripped."""
-    _names.update((name, f"{name}_FILE"))
+    _read_names.update((name, f"{name}_FILE"))
     value = os.environ.get(name, "").strip()
     path = os.environ.get(f"{name}_FILE", "").strip()
     if not path:
@@ -83,18 +83,18 @@ def is_set(name: str) -> bool:
 
 def refuse_removed() -> None:
     """Raise ImproperlyConfigured for variables of older versions."""
-    for name, instead in REMOVED.items():
+    for name, advice in REMOVED_VARIABLES.items():
         for variable in (name, f"{name}_FILE"):
             if os.environ.get(variable, "").strip():
-                raise ImproperlyConfigured(f"{variable} is no longer read. {instead}")
+                raise ImproperlyConfigured(f"{variable} is no longer read. {advice}")
 
 
-def misspelt() -> list[tuple[str, str]]:
+def misspelt_variables() -> list[tuple[str, str]]:
     """Return variables that nothing reads, each with the setting of nearly the same name."""
     return [
-        (name, likely)
-        for name in sorted(os.environ.keys() - _names)
-        for likely in difflib.get_close_matches(name, _names, 1, MIN_SIMILARITY)
+        (name, setting)
+        for name in sorted(os.environ.keys() - _read_names)
+        for setting in difflib.get_close_matches(name, _read_names, 1, MIN_SIMILARITY)
     ]
 
 
@@ -114,23 +114,23 @@ def items(name: str) -> list[str]:
     return [part.strip() for part in text(name).replace("\n", ",").split(",") if part.strip()]
 
 
-def whole_number(name: str, default: int, least: int = 1, harm: str = "") -> int:
+def whole_number(name: str, default: int, minimum: int = 1, harm: str = "") -> int:
     """Return the variable (days or minutes) as a whole number.
 
-    `harm` says what a number below `least` would do.
+    `harm` says what a number below `minimum` would do.
     """
     number = text(name, str(default))
     if not number.isdecimal() or int(number) < 1:
         raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {number!r}.")
     if int(number) > MAX_NUMBER:
         raise ImproperlyConfigured(f"{name} must be at most {MAX_NUMBER}, not {number}.")
-    if int(number) < least:
-        raise ImproperlyConfigured(f"{name} is {number}. Use {least} or more, or {harm}.")
+    if int(number) < minimum:
+        raise ImproperlyConfigured(f"{name} is {number}. Use {minimum} or more, or {harm}.")
     return int(number)
 
 
-def days(name: str, default: int, least: int = 1, harm: str = "") -> timedelta:
-    return timedelta(days=whole_number(name, default, least, harm))
+def days(name: str, default: int, minimum: int = 1, harm: str = "") -> timedelta:
+    return timedelta(days=whole_number(name, default, minimum, harm))
 
 
 def numbers(name: str, example: str) -> dict[str, float]:
@@ -175,10 +175,10 @@ def web_address(name: str, default: str = "", *, is_secret: bool = False) -> str
     address = text(name, default)
     try:
         parts = urlsplit(address)
-        is_good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # A wrong port, or an open bracket.
-        is_good = False
-    if address and not is_good:
+        is_valid = False
+    if address and not is_valid:
         quote = "" if is_secret else f", not {address!r}"
         raise ImproperlyConfigured(f"{name} must be an http(s) URL{quote}.")
     return address
@@ -213,26 +213,26 @@ def site_address(name: str, default: str) -> str:
 
 
 def hosts(name: str) -> list[str]:
-    named = items(name)
-    for host in named:
+    names = items(name)
+    for host in names:
         if not HOST.fullmatch(host):
             raise ImproperlyConfigured(
                 f"{name} must be host names with commas, such as papers.example.org,127.0.0.1, "
                 f"without https:// and port (international names in xn-- form), not {host!r}."
             )
-    return named
+    return names
 
 
 def broker(name: str, default: str) -> str:
     """Return the variable as a broker URL. Errors do not repeat the password."""
     address = text(name, default)
-    scheme, sign, _ = address.partition("://")
+    scheme, separator, _ = address.partition("://")
     if address.startswith(("redis:", "rediss:")):
-        is_good = _is_redis_url(address)
+        is_valid = _is_redis_url(address)
     else:  # Celery takes a URL without scheme for an AMQP host.
-        is_known = sign and scheme.partition("+")[0] in TRANSPORT_ALIASES
-        is_good = address.startswith("memory:") or is_known
-    if not is_good:
+        is_known = separator and scheme.partition("+")[0] in TRANSPORT_ALIASES
+        is_valid = address.startswith("memory:") or is_known
+    if not is_valid:
         raise ImproperlyConfigured(
             f"{name} must be like redis://:password@host:6379/0. Percent-encode special characters "
             f"in the password: # is %23."
@@ -251,27 +251,27 @@ def cache(name: str) -> str:
 def _is_redis_url(address):
     try:
         parts = urlsplit(address)
-        is_there = parts.port != 0 and not parts.fragment
+        has_valid_port = parts.port != 0 and not parts.fragment
     except ValueError:
         return False
-    is_numbered = re.fullmatch(r"/?\d*", parts.path, re.ASCII) is not None
-    return is_there and is_numbered and address.startswith(("redis://", "rediss://"))
+    has_numeric_path = re.fullmatch(r"/?\d*", parts.path, re.ASCII) is not None
+    return has_valid_port and has_numeric_path and address.startswith(("redis://", "rediss://"))
 
 
 def database(name: str, default: str) -> dict[str, Any]:
     """Return the database for DATABASES. Errors do not repeat the password."""
     url = text(name, default)
     try:
-        parsed = dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)
+        config = dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)
     except ValueError:
-        parsed = {}
-    is_named = bool(parsed.get("NAME") or parsed.get("OPTIONS", {}).get("service"))
-    if parsed.get("ENGINE") not in ENGINES or not is_named:
+        config = {}
+    has_name = bool(config.get("NAME") or config.get("OPTIONS", {}).get("service"))
+    if config.get("ENGINE") not in ENGINES or not has_name:
         raise ImproperlyConfigured(
             f"{name} must be like postgres://user:password@host/name. Percent-encode special "
             f"characters in the password: # is %23."
         )
-    return parsed
+    return config
 
 
 def generated_secret(path: Path) -> str:

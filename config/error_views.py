@@ -10,7 +10,7 @@ from config import middleware
 from digest.operations.alarms import is_database_failure
 
 
-def unreadable(request, exception):
+def bad_request(request, exception):
     return page(request, 400)
 
 
@@ -20,7 +20,7 @@ def forbidden(request, exception):
     return page(request, 403, is_panel=is_panel)
 
 
-def form_unproven(request, reason=""):
+def csrf_failure(request, reason=""):
     """CSRF failures, which only forms of the admin can have."""
     return page(request, 403, "403_csrf.html")
 
@@ -29,7 +29,7 @@ def not_found(request, exception):
     return page(request, 404)
 
 
-def broken(request):
+def server_error(request):
     """Say so where the database is away, full or damaged: then no letters leave, either."""
     return page(request, 503 if is_database_failure(sys.exception()) else 500)
 

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
-_request: ContextVar[str] = ContextVar("request", default="")
+_request_id: ContextVar[str] = ContextVar("request", default="")
 
 
 def log_requests(get_response):
@@ -32,12 +32,12 @@ def log_requests(get_response):
     def middleware(request):
         request_id = request.headers.get("X-Request-ID", "")
         # Kept until the thread's next request: Django logs errors after this middleware.
-        _request.set(request_id if REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex)
-        began = time.perf_counter()
+        _request_id.set(request_id if REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex)
+        started_at = time.perf_counter()
         response = get_response(request)
-        took = (time.perf_counter() - began) * 1000
-        page = request.resolver_match.route if request.resolver_match else "(no page)"
-        logger.info("%s /%s: %d in %.0f ms", request.method, page, response.status_code, took)
+        ms = (time.perf_counter() - started_at) * 1000
+        route = request.resolver_match.route if request.resolver_match else "(no page)"
+        logger.info("%s /%s: %d in %.0f ms", request.method, route, response.status_code, ms)
         return response
 
     return middleware
@@ -47,7 +47,7 @@ class LogContext(logging.Filter):
     """Adds the request or task to each record."""
 
     def filter(self, record):
-        record.request = _request.get()
+        record.request = _request_id.get()
         record.task = (current_task and current_task.request.id) or ""
         record.of = record.request or record.task or "-"
         return True
@@ -77,10 +77,10 @@ class JsonFormatter(RedactingFormatter):
             "request": record.request,
             "task": record.task,
             "process": record.process,
-            "message": self.redacted(record.getMessage()),
+            "message": self.redact(record.getMessage()),
         }
         if record.exc_info:
-            fields["trace"] = self.redacted(self.formatException(record.exc_info))
+            fields["trace"] = self.redact(self.formatException(record.exc_info))
         present_fields = {key: value for key, value in fields.items() if value != ""}
         return json.dumps(present_fields, ensure_ascii=False)
 

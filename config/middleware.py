@@ -34,7 +34,7 @@ class FormParser(MultiPartParser):
                 raise MultiPartParserError("A part header names a charset.")
 
 
-class PanelFile(MemoryFileUploadHandler):
+class AdminFileHandler(MemoryFileUploadHandler):
     """Accepts files only in the admin, and never on disk."""
 
     def new_file(self, *args, **kwargs):
@@ -47,7 +47,7 @@ MAX_CONTENT_TYPE_LENGTH = 1_000
 CHARSET = re.compile(r";\s*charset[^;]*", re.IGNORECASE)
 UTF_8 = re.compile(r';\s*charset\s*=\s*"?(utf-?8|us-ascii|ascii)"?\s*', re.IGNORECASE)
 BOUNDARY = re.compile(r';\s*boundary\s*=\s*("[^"]+"|[^\s;"]+)', re.IGNORECASE)
-NO_DEVICES = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 HAS_ODD_CHARSET = "paperboy.has_odd_charset"  # In the environ of a request.
 
 
@@ -70,15 +70,15 @@ def cut_content_type(environ, **kwargs):
     Django looks up any charset of a client and decodes the query by it, outside of all middleware.
     Some codecs take seconds, and Python keeps every unknown name for good.
     """
-    sent = environ.get("CONTENT_TYPE", "")
-    media_type, semicolon, rest = sent[:MAX_CONTENT_TYPE_LENGTH].partition(";")
-    parameters = semicolon + rest
+    raw_type = environ.get("CONTENT_TYPE", "")
+    media_type, semicolon, parameter_text = raw_type[:MAX_CONTENT_TYPE_LENGTH].partition(";")
+    parameters = semicolon + parameter_text
     content_type = media_type.strip().lower()
     if content_type == "multipart/form-data" and (boundary := BOUNDARY.search(parameters)):
         content_type += boundary[0]
     environ["CONTENT_TYPE"] = content_type
     is_utf8 = all(map(UTF_8.fullmatch, CHARSET.findall(parameters)))
-    environ[HAS_ODD_CHARSET] = len(sent) > MAX_CONTENT_TYPE_LENGTH or not is_utf8
+    environ[HAS_ODD_CHARSET] = len(raw_type) > MAX_CONTENT_TYPE_LENGTH or not is_utf8
 
 
 def refuse_unreadable(get_response):
@@ -100,11 +100,11 @@ def refuse_unreadable(get_response):
             return HttpResponse(text, status=413, content_type="text/plain")
         if request.META.get("SCRIPT_NAME"):
             return HttpResponse("Not found.\n", status=400, content_type="text/plain")
-        may_be_any = request.path_info.startswith("/unsubscribe/")
-        is_text = may_be_any or not request.META.get(HAS_ODD_CHARSET)
+        may_have_any_body = request.path_info.startswith("/unsubscribe/")
+        is_text = may_have_any_body or not request.META.get(HAS_ODD_CHARSET)
         query = request.META.get("QUERY_STRING", "")
-        texts = (request.path_info, query, *request.COOKIES.values())
-        if not is_text or "%00" in query or any("\0" in text for text in texts):
+        strings = (request.path_info, query, *request.COOKIES.values())
+        if not is_text or "%00" in query or any("\0" in text for text in strings):
             return HttpResponse("This is not valid UTF-8.\n", status=400, content_type="text/plain")
         request.multipart_parser_class = FormParser
         return get_response(request)
@@ -140,13 +140,14 @@ def protect_token_pages(get_response):
         status, is_api = response.status_code, request.path.startswith(("/api/", "/mcp"))
         # WhiteNoise's refusals of a method or a range have no content type.
         if is_api and status >= 400 and response.get("Content-Type") != "application/json":
-            head = {name: response[name] for name in ("Allow", "Content-Range") if name in response}
+            names = ("Allow", "Content-Range")
+            headers = {name: response[name] for name in names if name in response}
             error = {"error": f"{response.reason_phrase}."}
-            response = JsonResponse(error, status=status, headers=head)
+            response = JsonResponse(error, status=status, headers=headers)
         if is_api or request.path.startswith("/admin/"):
             add_never_cache_headers(response)
-        matched = request.resolver_match
-        holds_token = matched is not None and "token" in matched.kwargs
+        match = request.resolver_match
+        holds_token = match is not None and "token" in match.kwargs
         # A link that lost its end matches no page: the response redirects, or says that it is bad.
         if holds_token or RedactingFormatter.TOKEN.match(request.path):
             add_never_cache_headers(response)
@@ -161,7 +162,7 @@ class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
     """The strict policy for public pages, and a looser one for the admin's widgets."""
 
     def process_response(self, request, response):
-        response["Permissions-Policy"] = NO_DEVICES
+        response["Permissions-Policy"] = PERMISSIONS_POLICY
         if request.path.startswith("/admin/") and not hasattr(response, "_csp_config"):
             response._csp_config = settings.ADMIN_CSP
         return super().process_response(request, response)
@@ -183,15 +184,15 @@ class RedactingFormatter(logging.Formatter):
         r"/[^/\s\"']+"
     )
     API_TOKEN = re.compile(r"\bpb_[\w-]{20,}")
-    SEARCHED = re.compile(r"([?&](?:q|interests|label)=)[^&\s\"']+")
+    SEARCH_PARAM = re.compile(r"([?&](?:q|interests|label)=)[^&\s\"']+")
     #: Matched from the start of a word, or a long word would be read once for each letter.
     ADDRESS = re.compile(r"(?<![^\s<>\"'(),:;])[^\s<>\"'(),:;]+@[\w.-]+")
 
     def format(self, record):
-        return self.redacted(super().format(record))
+        return self.redact(super().format(record))
 
-    def redacted(self, text: str) -> str:
-        text = self.SEARCHED.sub(r"\1…", text)
+    def redact(self, text: str) -> str:
+        text = self.SEARCH_PARAM.sub(r"\1…", text)
         text = self.TOKEN.sub(r"/\1/…", text)
         text = self.API_TOKEN.sub("pb_…", text)
         return self.ADDRESS.sub("…@…", text)

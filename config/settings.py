@@ -347,10 +347,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 
 # ---- Security
 
-CSRF_FAILURE_VIEW = "config.error_views.form_unproven"
+CSRF_FAILURE_VIEW = "config.error_views.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if IS_HTTPS else []
 # How many proxies there are, or in which networks.
-TRUSTED_PROXIES = client_ip.parse_trusted(env.items("TRUSTED_PROXIES"))
+TRUSTED_PROXIES = client_ip.parse_proxies(env.items("TRUSTED_PROXIES"))
 # The header in which a proxy names the user of the panel: see docs/security.md.
 REMOTE_USER_HEADER = client_ip.header_key(env.text("REMOTE_USER_HEADER"), TRUSTED_PROXIES)
 PASSWORD_LOG_IN = env.flag("PASSWORD_LOG_IN", default=True)
@@ -376,7 +376,7 @@ LIMITS = env.whole_numbers(
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000  # Bytes of a request's body.
 # In the admin. Public forms take none: see config.middleware.
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
-FILE_UPLOAD_HANDLERS = ["config.middleware.PanelFile"]
+FILE_UPLOAD_HANDLERS = ["config.middleware.AdminFileHandler"]
 if IS_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000
@@ -473,4 +473,4 @@ IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
 
 # ---- Environment variables that look like misspelt settings
 
-MISSPELT_SETTINGS = env.misspelt()
+MISSPELT_SETTINGS = env.misspelt_variables()

@@ -12,7 +12,7 @@ urlpatterns = [
     path("", include("digest.urls")),
 ]
 
-handler400 = "config.error_views.unreadable"
+handler400 = "config.error_views.bad_request"
 handler403 = "config.error_views.forbidden"
 handler404 = "config.error_views.not_found"
-handler500 = "config.error_views.broken"
+handler500 = "config.error_views.server_error"

@@ -40,11 +40,11 @@ class DigestConfig(AppConfig):
         subscription_hooks.read_interests = interests.read
         subscription_hooks.with_papers = interests.expand_bibliography
         subscription_hooks.stored_interests = interests.stored_lines
-        subscription_hooks.previews.append(preference_panels.difference)
+        subscription_hooks.previews.append(preference_panels.difference_panel)
         subscription_hooks.sign_up_parts = home.parts_for
-        subscription_hooks.list_interests = chips.listed
-        subscription_hooks.show_interests = chips.shown
-        subscription_hooks.edit_interests = chips.edited
+        subscription_hooks.list_interests = chips.plain_chips
+        subscription_hooks.show_interests = chips.chips_of_form
+        subscription_hooks.edit_interests = chips.apply_edit
         subscription_hooks.panels["interests"].append(preference_panels.why_nothing_panel)
         subscription_hooks.panels["learned"].append(preference_panels.feedback_panel)
         subscription_hooks.panels["delivery"].append(preference_panels.feed_panel)

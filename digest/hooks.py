@@ -73,7 +73,7 @@ def export(subscriber):
         "feedback": rows(subscriber.feedback, "paper"),
         "added_papers": rows(models.AddedPaper.objects.filter(topic__owner=subscriber)),
         "library": rows(subscriber.library),
-        "zotero_library": rows(zotero, without=("secret",)),
+        "zotero_library": rows(zotero, omitted=("secret",)),
         "library_upload": rows(models.LibraryUpload.objects.filter(subscriber=subscriber)),
         "learned": [list(pair) for pair in zip(model.words, model.weights, strict=True)],
         "taken_out": list(model.removed.values()),

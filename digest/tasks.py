@@ -131,7 +131,7 @@ def read_bounces():
         return
     try:
         mailboxes.empty_configured(timezone.now())
-        process.match_again(timezone.now())
+        process.match_unmatched(timezone.now())
     finally:
         lease.release()
 

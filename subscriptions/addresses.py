@@ -22,7 +22,7 @@ USUAL_DOMAINS = (
 )
 #: Domains that look like those, and are none.
 OTHER_DOMAINS = {"mail.com", "ymail.com", "email.com", "gmx.net", "gmx.com"}
-SIMILAR = 0.84  # Of a misspelling (difflib): "gmial.com", but not "hotmail.co.uk".
+MIN_SIMILARITY = 0.84  # Of a misspelling (difflib): "gmial.com", but not "hotmail.co.uk".
 #: Domains whose mailboxes are those of another domain.
 ALIAS_DOMAINS = {
     "gmail.com": "googlemail.com",
@@ -51,10 +51,10 @@ def normalise(text: str) -> str:
     (Subscriber.Meta.constraints). Raises ValidationError.
     """
     address = unicodedata.normalize("NFKC", text).strip()
-    local, at, domain = address.rpartition("@")
+    local, at_sign, domain = address.rpartition("@")
     # Nobody has these: a quoted local part can hide blanks and controls, and "=?" begins an
     # encoded word (RFC 2047), which a header would show as something else.
-    if not at or '"' in local or "=?" in local:
+    if not at_sign or '"' in local or "=?" in local:
         raise ValidationError(is_address.message, code="invalid")
     if not local.isascii():
         raise ValidationError(
@@ -109,5 +109,5 @@ def suggestion(address: str) -> str:
     typed = address.rpartition("@")[2].lower()
     is_country = typed.startswith(tuple(f"{domain}." for domain in USUAL_DOMAINS))
     is_known = is_country or typed in USUAL_DOMAINS or typed in OTHER_DOMAINS
-    near = [] if is_known else get_close_matches(typed, USUAL_DOMAINS, 1, SIMILAR)
-    return near[0] if near else ""
+    matches = [] if is_known else get_close_matches(typed, USUAL_DOMAINS, 1, MIN_SIMILARITY)
+    return matches[0] if matches else ""

@@ -57,14 +57,14 @@ def run_limited(function: Callable, data: bytes, *arguments):
     Raises Busy, TooSlow, TooLarge or Broken.
     """
     call = json.dumps([function.__module__, function.__qualname__, *arguments], default=str)
-    run = _outcome if len(data) <= SMALL_BYTES else _outcome_of_child
-    result, error = json.loads(run(call.encode(), data))
+    compute = _result_json if len(data) <= SMALL_BYTES else _result_of_child
+    result, error = json.loads(compute(call.encode(), data))
     if error:
         raise Broken(error)
     return result
 
 
-def _outcome(call, data) -> str:
+def _result_json(call, data) -> str:
     """Return the result and an empty text, or null and the error, as JSON."""
     module, name, *arguments = json.loads(call)
     try:
@@ -73,15 +73,15 @@ def _outcome(call, data) -> str:
         raise  # The child fails.
     except RecursionError:
         error = "the file is nested too deeply"
-    except ValueError as wrong:
-        error = str(wrong)[:500] or "the file is broken"
-    except Exception as wrong:
-        error = f"the file is broken ({type(wrong).__name__})"
+    except ValueError as exception:
+        error = str(exception)[:500] or "the file is broken"
+    except Exception as exception:
+        error = f"the file is broken ({type(exception).__name__})"
     return json.dumps([None, error])
 
 
-def _outcome_of_child(call, data):
-    """Return what `_outcome` returns. With files, not pipes: nobody waits, and a limit holds."""
+def _result_of_child(call, data):
+    """Return what `_result_json` returns. Uses files, so that limits hold and nobody waits."""
     with _slot() as slot, TemporaryFile() as request, TemporaryFile() as answer:
         request.write(call + b"\n" + data)
         request.seek(0)
@@ -115,8 +115,8 @@ def _slot() -> Iterator[int]:
 
     folder = Path(settings.DATA_DIR)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for number in range(MAX_CHILDREN):
-        with (folder / f"parser-{number}.lock").open("wb") as file:
+    for index in range(MAX_CHILDREN):
+        with (folder / f"parser-{index}.lock").open("wb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -133,4 +133,4 @@ if __name__ == "__main__":
             resource.setrlimit(limit, (amount, amount + 1))
     signal.alarm(WALL_SECONDS)  # Also if nobody waits any more.
     call, _, data = sys.stdin.buffer.read().partition(b"\n")
-    sys.stdout.write(_outcome(call, data))
+    sys.stdout.write(_result_json(call, data))

@@ -15,20 +15,20 @@ def parse(data: bytes) -> dict[str, list]:
     try:
         text = data.replace(b"\0", b"\xff").decode("utf-8-sig")  # PostgreSQL refuses NUL.
     except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        message = f"Line {number} is not UTF-8. Save the file as “CSV UTF-8”."
+        line_number = data.count(b"\n", 0, error.start) + 1
+        message = f"Line {line_number} is not UTF-8. Save the file as “CSV UTF-8”."
         raise ValueError(message) from None
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     table: dict[str, list] = {"headers": [], "rows": [], "lines": []}
-    wide = []
+    wide_lines = []
     try:
         headers = table["headers"] = [name.strip().lower() for name in next(reader, [])]
         if len(headers) > MAX_COLUMNS:
             raise csv.Error(f"more than {MAX_COLUMNS} columns")
         for row in filter(any, (list(map(str.strip, row)) for row in reader)):
             if len(row) > len(headers):
-                wide.append(str(reader.line_num))
+                wide_lines.append(str(reader.line_num))
                 continue
             if len(table["rows"]) == MAX_ROWS:
                 raise csv.Error(f"more than {MAX_ROWS:,} rows")
@@ -36,6 +36,6 @@ def parse(data: bytes) -> dict[str, list]:
             table["lines"].append(reader.line_num)
     except csv.Error as error:
         raise ValueError(f"Line {reader.line_num or 1}: {error}.") from error
-    if wide:
-        raise ValueError(f"Line {', '.join(wide[:MAX_LINES])}: too many cells.")
+    if wide_lines:
+        raise ValueError(f"Line {', '.join(wide_lines[:MAX_LINES])}: too many cells.")
     return table

@@ -98,10 +98,10 @@ def first_since(model, field: str, moment) -> int:
     moment may be on the wrong side. The last row may be erased meanwhile.
     """
     rows = model.objects.order_by("pk").values_list("pk", field)
-    first, last = rows.first(), rows.last()
-    if first is None or last is None:
+    first_row, last_row = rows.first(), rows.last()
+    if first_row is None or last_row is None:
         return 0
-    low, high = first[0], last[0] + 1
+    low, high = first_row[0], last_row[0] + 1
     while low < high:
         middle = (low + high) // 2
         row = rows.filter(pk__gte=middle).first()
@@ -114,5 +114,5 @@ def first_since(model, field: str, moment) -> int:
 
 def rows_since(model, field: str, moment):
     """Return the model's rows of `moment` or later, by `field`, without an index on it."""
-    first = first_since(model, field, moment - SLACK)
-    return model.objects.filter(pk__gte=first, **{f"{field}__gte": moment})
+    first_id = first_since(model, field, moment - SLACK)
+    return model.objects.filter(pk__gte=first_id, **{f"{field}__gte": moment})

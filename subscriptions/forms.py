@@ -208,9 +208,9 @@ class SignUpForm(TopicsForm, AddressForm):
         return SignUpRequest(self.topic_selection(), data["timezone"], data["hour"], language)
 
     @classmethod
-    def choosing(cls, sent):
+    def with_choices(cls, params):
         """Return the unbound form with the topics and queries of a URL."""
-        selection = {"topics": sent.getlist("topics"), "interests": sent.get("interests", "")}
+        selection = {"topics": params.getlist("topics"), "interests": params.get("interests", "")}
         return cls(initial={"hour": 7, **selection})
 
 
@@ -232,8 +232,8 @@ class JoinForm(PageForm):
     name = forms.CharField(label=_("Your name in the group"), required=False)
 
     def __init__(self, membership, data=None):
-        name = {"name": membership.name}
-        super().__init__(data, initial=name, auto_id=f"id_%s_{membership.pk}")
+        initial = {"name": membership.name}
+        super().__init__(data, initial=initial, auto_id=f"id_%s_{membership.pk}")
         self.membership, self.consent = membership, groups.consent_wording(membership.group)
 
     def clean_name(self):
@@ -252,21 +252,21 @@ class InterestsForm(TopicsForm):
         self.subscriber = subscriber
 
     @classmethod
-    def showing(cls, subscriber: Subscriber):
+    def of(cls, subscriber: Subscriber):
         """Return the unbound form with the current interests."""
         slugs: dict[str, list[str]] = {"follow": [], "mute": []}
-        curated = subscriber.preferences.filter(topic__owner=None)
-        for preference in curated.select_related("topic__merged_into").order_by("pk"):
+        curated_preferences = subscriber.preferences.filter(topic__owner=None)
+        for preference in curated_preferences.select_related("topic__merged_into").order_by("pk"):
             slugs[preference.stance].append(preference.topic.current.slug)
-        interests, muted = hooks.stored_interests(subscriber)
+        interests, muted_interests = hooks.stored_interests(subscriber)
         initial = {"topics": slugs["follow"], "mute": slugs["mute"]}
-        initial |= {"interests": interests, "muted_interests": muted}
+        initial |= {"interests": interests, "muted_interests": muted_interests}
         return cls(initial=initial, subscriber=subscriber)
 
     @classmethod
-    def changing(cls, subscriber: Subscriber, sent: dict[str, list[str]]):
+    def with_changes(cls, subscriber: Subscriber, field_lists: dict[str, list[str]]):
         """Return the bound form with the fields that were sent. Others are as they were."""
-        return cls(cls.showing(subscriber).initial | sent, subscriber=subscriber)
+        return cls(cls.of(subscriber).initial | field_lists, subscriber=subscriber)
 
 
 class DeliveryForm(PageForm):
@@ -328,11 +328,11 @@ class DeliveryForm(PageForm):
         return zone_named(text) if text else ""
 
     @classmethod
-    def showing(cls, subscriber: Subscriber):
+    def of(cls, subscriber: Subscriber):
         """Return the unbound form with the current settings."""
-        stored = {name: cls.STORED_AS.get(name, name) for name in cls.base_fields}
-        current = {name: getattr(subscriber, field) for name, field in stored.items()}
-        return cls(initial=current | {"language": subscriber.language_or_default})
+        field_names = {name: cls.STORED_AS.get(name, name) for name in cls.base_fields}
+        values = {name: getattr(subscriber, field) for name, field in field_names.items()}
+        return cls(initial=values | {"language": subscriber.language_or_default})
 
     def refuse_past_pause(self, subscriber: Subscriber, today: date) -> None:
         """Add an error for a pause that ends in the past, unless it is the current one.
@@ -366,13 +366,13 @@ def zone_named(text: str) -> str:
     Raises ValidationError.
     """
     decomposed = unicodedata.normalize("NFKD", text)
-    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    zone_name = "_".join(plain.split()).lower()
+    ascii_text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    zone_name = "_".join(ascii_text.split()).lower()
     zones_by_name = {name.lower(): name for name in zone_names()}
     if zone_name in zones_by_name:
         return zones_by_name[zone_name]
-    of_city = [name for name in zones() if name.rpartition("/")[2].lower() == zone_name]
-    if len(of_city) == 1:
-        return of_city[0]
+    city_zones = [name for name in zones() if name.rpartition("/")[2].lower() == zone_name]
+    if len(city_zones) == 1:
+        return city_zones[0]
     known_zone(text)
     return text

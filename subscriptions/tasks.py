@@ -78,13 +78,13 @@ def in_time():
     def raise_out_of_time(*_):
         raise OutOfTime
 
-    previous = signal.signal(signal.SIGUSR1, raise_out_of_time)  # The signal that Celery sends.
+    handler = signal.signal(signal.SIGUSR1, raise_out_of_time)  # The signal that Celery sends.
     try:
         yield
     except OutOfTime:
         raise SoftTimeLimitExceeded from None
     finally:
-        signal.signal(signal.SIGUSR1, previous)
+        signal.signal(signal.SIGUSR1, handler)
 
 
 @shared_task
@@ -108,8 +108,8 @@ def deliver_posts():
     _deliver(Letter.POSTS, seconds=CLAIM_POSTS_SECONDS)
 
 
-def _deliver(letters, **limits):
-    rounds.deliver_due(clock.database_now, of=[letters], is_stopping=is_stopping, **limits)
+def _deliver(medium, **limits):
+    rounds.deliver_due(clock.database_now, media=[medium], is_stopping=is_stopping, **limits)
 
 
 @shared_task
@@ -128,11 +128,11 @@ def deliver_due_letters():
             prepare(now)
         except Exception:
             logger.exception("%s failed", prepare.__qualname__)
-    due = Letter.objects.due(now).order_by()
-    urgent = due.exclude(kind=Letter.Kind.MESSAGE)[: LETTERS_PER_ROUND * MAX_ROUNDS]
-    rounds = max(int(due.exists()), ceil(urgent.count() / LETTERS_PER_ROUND))
-    hints = [deliver_letters] * (rounds if connection.vendor == "postgresql" else min(rounds, 1))
+    due_letters = Letter.objects.due(now).order_by()
+    urgent_letters = due_letters.exclude(kind=Letter.Kind.MESSAGE)[: LETTERS_PER_ROUND * MAX_ROUNDS]
+    rounds = max(int(due_letters.exists()), ceil(urgent_letters.count() / LETTERS_PER_ROUND))
+    tasks = [deliver_letters] * (rounds if connection.vendor == "postgresql" else min(rounds, 1))
     if Letter.objects.due(now).filter(Letter.POSTS).exists():
-        hints.insert(1, deliver_posts)  # A worker with one process delivers emails first.
-    for task in hints:
+        tasks.insert(1, deliver_posts)  # A worker with one process delivers emails first.
+    for task in tasks:
         task.apply_async(expires=PASS_SECONDS)

@@ -187,7 +187,7 @@ def test_old_interests_are_read_as_phrases():
 def test_saving_the_page_keeps_old_interests(client):
     paused = subscriber("paused")
     before = list(paused.preferences.order_by("pk").values_list("topic", "topic__kind", "stance"))
-    form = InterestsForm.showing(paused).initial
+    form = InterestsForm.of(paused).initial
     lines = {name: "\r\n".join(form[name]) for name in ("interests", "muted_interests")}
     address = tokens.preferences_url(paused)
     client.post(address, {**form, **lines, "save_interests": "1"})

@@ -29,7 +29,7 @@ from subscriptions.models import Channel, Letter
 from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
 
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-OUTCOMES = {"accepted": "sent", "unknown": "perhaps sent"}
+OUTCOME_TEXTS = {"accepted": "sent", "unknown": "perhaps sent"}
 STATUS = ["state", "stored_address", "group", "next_digest", "counts", "problem"]
 INTERESTS = ["interests", "muted_interests"]
 TEXT_INPUT = widgets.UnfoldAdminTextInputWidget()
@@ -59,11 +59,11 @@ class ChannelForm(InterestsMixin, forms.ModelForm):
 
     def clean(self):
         """Encrypt the address, without a fragment. Only Telegram has chats."""
-        data = super().clean()
-        address = data.get("address", "").partition("#")[0].strip()
-        if data.get("channel", self.instance.channel) != Channel.Channel.TELEGRAM:
-            data["chat_id"] = ""
-        elif not data.get("chat_id"):
+        cleaned_data = super().clean()
+        address = cleaned_data.get("address", "").partition("#")[0].strip()
+        if cleaned_data.get("channel", self.instance.channel) != Channel.Channel.TELEGRAM:
+            cleaned_data["chat_id"] = ""
+        elif not cleaned_data.get("chat_id"):
             self.add_error("chat_id", "Telegram needs the ID of a chat.")
         elif address and "://" not in address:
             address = f"https://api.telegram.org/bot{address}/sendMessage"
@@ -73,10 +73,10 @@ class ChannelForm(InterestsMixin, forms.ModelForm):
             self.add_error("address", TEXTS["not_allowed"])
         elif address:
             self.instance.secret = encrypt(address)
-        return data
+        return cleaned_data
 
 
-def _is_of_group(channel):
+def _is_group_channel(channel):
     """Return whether its papers are those of a group's members."""
     return hasattr(channel, "group_of_channel")
 
@@ -85,8 +85,8 @@ def _is_allowed(address):
     with suppress(client.Refused, ValueError):
         addresses.check(address, settings.ALLOWED_PRIVATE_HOSTS)
         parts = urlsplit(address)
-        is_named = parts.hostname in settings.ALLOWED_PRIVATE_HOSTS
-        return is_named or (parts.scheme == "https" and bool(parts.hostname))
+        is_listed = parts.hostname in settings.ALLOWED_PRIVATE_HOSTS
+        return is_listed or (parts.scheme == "https" and bool(parts.hostname))
     return False
 
 
@@ -125,11 +125,11 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         delivery = ["timezone", "hour", "days", "is_monthly", "size", "language", "paused_until"]
         delivery += ["summary_language"] if settings.LLM_URL else []
         options = {"fields": fields, "description": "" if obj else TEXTS["what"]}
-        interests = [] if _is_of_group(obj) else [("Interests", {"fields": INTERESTS})]
+        interests = [] if _is_group_channel(obj) else [("Interests", {"fields": INTERESTS})]
         return [(None, options), ("Delivery", {"fields": delivery}), *interests]
 
     def get_inlines(self, request, obj):
-        topics = [] if _is_of_group(obj) else [TopicInline]
+        topics = [] if _is_group_channel(obj) else [TopicInline]
         return topics + ([ConsentInline, LetterInline] if obj else [])
 
     def save_model(self, request, obj, form, change):
@@ -144,11 +144,11 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     def save_related(self, request, form, formsets, change):
         super().save_related(request, form, formsets, change)
         channel = form.instance
-        if not _is_of_group(channel):
-            lines = {name: form.cleaned_data[name] for name in INTERESTS}
-            read = InterestsForm.changing(channel, lines)
-            read.full_clean()
-            preferences.change(channel, read.topic_selection(), {}, now=timezone.now())
+        if not _is_group_channel(channel):
+            interest_lines = {name: form.cleaned_data[name] for name in INTERESTS}
+            interests_form = InterestsForm.with_changes(channel, interest_lines)
+            interests_form.full_clean()
+            preferences.change(channel, interests_form.topic_selection(), {}, now=timezone.now())
         if not change and not channel.preferences.exists():  # There is time to choose a group.
             tomorrow = schedule.local_day(timezone.now(), channel.zone) + timedelta(days=1)
             channel.schedule_from(tomorrow)
@@ -167,10 +167,10 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         message = formats.ChannelMessage("test", title, timezone.now().date().isoformat(), text)
         result = webhooks.post(channel, formats.payload(channel.channel, message))
         is_sent = result.status == "accepted"
-        words = f"{OUTCOMES.get(result.status, 'not sent')}: {result.reply}"
+        outcome = f"{OUTCOME_TEXTS.get(result.status, 'not sent')}: {result.reply}"
         self.log_change(request, channel, "Test message sent." if is_sent else "Test failed.")
         level = messages.SUCCESS if is_sent else messages.ERROR
-        self.message_user(request, f"Test message {words}", level)
+        self.message_user(request, f"Test message {outcome}", level)
         return hx_redirect("admin:subscriptions_channel_change", object_id)
 
     @display(description="Group")
@@ -187,14 +187,14 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
 
     @display(description="Messages")
     def counts(self, channel):
-        failed = Q(state=Letter.State.FAILED, reason__startswith=Letter.UNKNOWN)
+        is_unknown = Q(state=Letter.State.FAILED, reason__startswith=Letter.UNKNOWN)
         sent = Count("pk", filter=Q(state=Letter.State.ACCEPTED))
-        unknown, resent = Count("pk", filter=failed), Sum("repeats", default=0)
+        unknown, resent = Count("pk", filter=is_unknown), Sum("repeats", default=0)
         totals = channel.letters.aggregate(sent=sent, unknown=unknown, resent=resent)
         return ", ".join(f"{count} {name}" for name, count in totals.items())
 
     @display(description="Last problem")
     def problem(self, channel):
         letter = channel.letters.exclude(last_reply="").order_by("-pk").first()
-        is_well = letter is None or letter.state == Letter.State.ACCEPTED
-        return "" if is_well else min_width(letter.last_reply)
+        is_delivered = letter is None or letter.state == Letter.State.ACCEPTED
+        return "" if is_delivered else min_width(letter.last_reply)

@@ -36,7 +36,7 @@ class Series(NamedTuple):
     words: str = ""
     sign: int = 1
 
-    def of(self, counts: dict[str, int]) -> int:
+    def total(self, counts: dict[str, int]) -> int:
         words = set((self.words or self.name).split())
         return sum(count for key, count in counts.items() if not words.isdisjoint(key.split()))
 
@@ -86,7 +86,7 @@ class Plot(NamedTuple):
 
     kind: Kind
     columns: list[Column]
-    step: int
+    column_days: int
 
     @property
     def legend(self) -> list[tuple[Series, str]]:
@@ -98,7 +98,7 @@ class Plot(NamedTuple):
         """Return what is counted, and over how many days."""
         if self.kind.is_level:
             return f"{self.kind.unit} at the end of the day; latest count"
-        if self.step == 1:
+        if self.column_days == 1:
             return f"{self.kind.unit} per day; today so far"
         return f"{self.kind.unit} per week; last 7 days so far"
 
@@ -123,14 +123,14 @@ class Plot(NamedTuple):
             {
                 "label": series.name,
                 "data": [
-                    column.values and series.sign * column.values[number] for column in self.columns
+                    column.values and series.sign * column.values[index] for column in self.columns
                 ],
                 "backgroundColor": series.colour,
                 "stack": "all",
                 "borderRadius": 0,
                 "maxBarThickness": 20,
             }
-            for number, series in enumerate(self.kind.series)
+            for index, series in enumerate(self.kind.series)
         ]
         labels = [date_format(column.last, "j M") for column in self.columns]
         return json.dumps({"labels": labels, "datasets": datasets})
@@ -139,8 +139,8 @@ class Plot(NamedTuple):
     def table(self) -> dict:
         """Return all figures for a table, the newest first."""
         rows = [[column.name, *self._figures(column)] for column in reversed(self.columns)]
-        head = "Day" if self.step == 1 else "Week"
-        return {"headers": [head, *(series.name for series in self.kind.series)], "rows": rows}
+        period = "Day" if self.column_days == 1 else "Week"
+        return {"headers": [period, *(series.name for series in self.kind.series)], "rows": rows}
 
     def _figures(self, column) -> list[str]:
         values = column.values or [None] * len(self.kind.series)
@@ -148,16 +148,16 @@ class Plot(NamedTuple):
 
 
 def plots_of(days: int, today: date, live: dict[str, dict]) -> list[Plot]:
-    """Return the charts of the last days. `live` has today's counts by measure, where known."""
-    step = next(step for length, _, step in PERIODS if length == days)
+    """Return the charts of the last days. `live`: today's counts by measure, where known."""
+    step = next(step for period, _, step in PERIODS if period == days)
     rows: dict[date, dict[str, dict]] = {}
     tallies = DailyCount.objects.filter(day__gt=today - days * DAY, day__lte=today)
     for day, measure, counts in tallies.values_list("day", "measure", "counts"):
         rows.setdefault(day, {})[measure] = counts
     rows[today] = rows.get(today, {}) | live
-    lasts = [today - back * DAY for back in range(days - step, -1, -step)]
+    last_days = [today - days_ago * DAY for days_ago in range(days - step, -1, -step)]
     return [
-        Plot(kind, [_column(kind, last - (step - 1) * DAY, last, rows) for last in lasts], step)
+        Plot(kind, [_column(kind, last - (step - 1) * DAY, last, rows) for last in last_days], step)
         for kind in KINDS
     ]
 
@@ -166,7 +166,7 @@ def _column(kind, first, last, rows) -> Column:
     """Return the sums of some days, or the last of them for a level."""
     days = [first + number * DAY for number in range((last - first).days + 1)]
     counts = [rows[day][kind.measure] for day in days if kind.measure in rows.get(day, {})]
-    values = [[series.of(day_counts) for series in kind.series] for day_counts in counts]
+    values = [[series.total(day_counts) for series in kind.series] for day_counts in counts]
     if not values or kind.is_level:
         return Column(first, last, values[-1] if values else None)
     return Column(first, last, list(map(sum, zip(*values, strict=True))))
@@ -174,5 +174,5 @@ def _column(kind, first, last, rows) -> Column:
 
 def parse_period(text: str | None) -> int:
     """Return the period of a query string, or the first."""
-    lengths = [length for length, _, _ in PERIODS]
-    return int(text) if text in map(str, lengths) else lengths[0]
+    periods = [period for period, _, _ in PERIODS]
+    return int(text) if text in map(str, periods) else periods[0]

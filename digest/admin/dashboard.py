@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from digest.admin import charts
-from digest.admin.links import if_allowed
+from digest.admin.links import url_if_allowed
 from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
 from digest.models import Alarm, DailyCount, FittedModel, Harvest, Paper
@@ -28,7 +28,7 @@ from subscriptions.admin.widgets import TONES, badge
 from subscriptions.delivery import status
 from subscriptions.models import Consent, Letter, Sending, Subscriber, Topic
 
-CARDS = {"sources", "subscribers", "letters", "papers", "ranking", "leavers"}
+CARD_NAMES = {"sources", "subscribers", "letters", "papers", "ranking", "leavers"}
 LEAVERS_DAYS = 30
 ROW_NAMES = {"letter": "email", "subscriber": "subscriber"}
 #: What ends an alarm: a button and the admin page that it opens, or a hint.
@@ -56,25 +56,25 @@ def dashboard(request, context):
     """Add what happened today to the context of the panel's first page (settings.UNFOLD)."""
     now = timezone.now()
     today = timezone.localdate(now)
-    figures = "digest.view_figures"
-    parts = {  # Each with the permission for it.
+    figures_permission = "digest.view_figures"
+    makers = {  # Each with the permission for it.
         "problems": ("digest.view_alarm", lambda: _problems(request.user, now)),
-        "invariants": (figures, lambda: _invariants(request.user)),
+        "invariants": (figures_permission, lambda: _invariants(request.user)),
         "sources": ("digest.view_harvest", lambda: _sources_card(now)),
-        "subscribers": (figures, lambda: _subscribers_card(now)),
-        "letters": (figures, lambda: _letters_card(today)),
+        "subscribers": (figures_permission, lambda: _subscribers_card(now)),
+        "letters": (figures_permission, lambda: _letters_card(today)),
         "papers": ("digest.view_paper", lambda: _papers_card(today)),
         "ranking": ("digest.view_fittedmodel", _ranking_card),
-        "leavers": (figures, lambda: _leavers_card(now)),
-        "plots": (figures, lambda: _plots(request, today, sections)),
+        "leavers": (figures_permission, lambda: _leavers_card(now)),
+        "plots": (figures_permission, lambda: _plots(request, today, sections)),
     }
     sections: dict[str, Any] = {}
-    for name, (permission, make) in parts.items():
+    for name, (permission, make_section) in makers.items():
         if request.user.has_perm(permission):
-            sections[name] = make()
-    for card in CARDS & sections.keys():
+            sections[name] = make_section()
+    for card in CARD_NAMES & sections.keys():
         for row in sections[card]["rows"]:
-            row["url"] = if_allowed(request.user, row["url"])
+            row["url"] = url_if_allowed(request.user, row["url"])
     if request.user.has_perms(FIELDS_PERMISSIONS):
         sections["steps"] = _first_steps(request)
     plots = sections.pop("plots", {})
@@ -89,8 +89,8 @@ def _first_steps(request):
         for model in (Topic, Sending)
     )
     has_fields = has_subscribers or topic_log.exists()
-    accepted = Letter.objects.filter(state=Letter.State.ACCEPTED)
-    is_tested = sending_log.filter(change_message=TEST_SENT).exists() or accepted.exists()
+    accepted_letters = Letter.objects.filter(state=Letter.State.ACCEPTED)
+    is_tested = sending_log.filter(change_message=TEST_SENT).exists() or accepted_letters.exists()
     steps = [  # Name, whether it is done, what to do, and a button.
         (
             "Choose fields of research",
@@ -122,10 +122,10 @@ def _first_steps(request):
     if all(is_done for _, is_done, *_ in steps):
         return []
     step_rows = [
-        {"name": name, "is_done": is_done, "hint": hint, "words": words}
-        | {"url": if_allowed(request.user, page and reverse(f"admin:{page}"))}
+        {"name": name, "is_done": is_done, "hint": hint, "words": button}
+        | {"url": url_if_allowed(request.user, page and reverse(f"admin:{page}"))}
         | {"asks": not page.endswith("_invite")}  # Which is a page, and no dialog.
-        for name, is_done, hint, words, page in steps
+        for name, is_done, hint, button, page in steps
     ]
     if not has_fields:
         step_rows[0]["form"] = FieldsForm(request, initial={"chosen": []})
@@ -136,13 +136,13 @@ def _problems(user, now):
     """Return what is wrong, each with a button that the user may press, or a hint."""
     sending = status.sending_status(now)
     problems = [] if sending.grade == "on" else [("breaker", "", sending.said)]
-    others = [alarm for alarm in alarms.known_alarms(now) if alarm.name not in SHOWN_ELSEWHERE]
-    problems += [(alarm.name, alarm.subject, alarm.text) for alarm in others]
-    last = health.last_harvests()
-    titles = registry.titles(last)
-    alarmed = {subject for name, subject, _ in problems if name == "source"}
-    for source, run in last.items():
-        if run and run.state == Harvest.State.FAILED and source not in alarmed:
+    alarms_here = [alarm for alarm in alarms.known_alarms(now) if alarm.name not in SHOWN_ELSEWHERE]
+    problems += [(alarm.name, alarm.subject, alarm.text) for alarm in alarms_here]
+    last_runs = health.last_harvests()
+    titles = registry.titles(last_runs)
+    alarmed_sources = {subject for name, subject, _ in problems if name == "source"}
+    for source, run in last_runs.items():
+        if run and run.state == Harvest.State.FAILED and source not in alarmed_sources:
             text = f"The last import from {titles[source]} failed. {run.result}"
             problems.append(("source", source, text))
     if heartbeats.last_beat(heartbeats.TICK) is None:
@@ -152,13 +152,13 @@ def _problems(user, now):
 
 def _problem(user, name, subject, text):
     problem = {"text": text, "hint": HINTS.get(name, "")}
-    words, page, *query = REMEDIES.get(name, ("", ""))
+    button, admin_page, *query = REMEDIES.get(name, ("", ""))
     if name == "source":
-        words, query = "Retry", [f"source={subject}"]
-    if page:
-        url = "?".join([reverse(f"admin:{page}"), *query])
-        asks = not page.endswith("_changelist")
-        problem |= {"words": words, "asks": asks, "url": if_allowed(user, url)}
+        button, query = "Retry", [f"source={subject}"]
+    if admin_page:
+        url = "?".join([reverse(f"admin:{admin_page}"), *query])
+        opens_dialog = not admin_page.endswith("_changelist")
+        problem |= {"words": button, "asks": opens_dialog, "url": url_if_allowed(user, url)}
     return problem
 
 
@@ -188,10 +188,10 @@ def _plots(request, today, cards):
     Today's columns have the numbers of the cards, so that the page has no two counts of one thing.
     """
     period = charts.parse_period(request.GET.get("days"))
-    live = {name: cards[name]["counts"] for name in ("subscribers", "letters")}
-    plots = charts.plots_of(period, today, live)
+    day_counts = {name: cards[name]["counts"] for name in ("subscribers", "letters")}
+    plots = charts.plots_of(period, today, day_counts)
     return {
-        "plots": [(plot, if_allowed(request.user, plot.kind.url)) for plot in plots],
+        "plots": [(plot, url_if_allowed(request.user, plot.kind.url)) for plot in plots],
         "periods": charts.PERIODS,
         "period": period,
         "chart_options": charts.OPTIONS,
@@ -202,24 +202,24 @@ def _plots(request, today, cards):
 
 def _sources_card(now):
     """Return arXiv's newest list, the last run of each source, and who last fetched by hand."""
-    last, receipt = health.last_harvests(), coverage.receipt(now)
-    titles = registry.titles(last)
-    rows = [_source_row(titles[source], run, now) for source, run in last.items()]
+    last_runs, receipt = health.last_harvests(), coverage.receipt(now)
+    titles = registry.titles(last_runs)
+    rows = [_source_row(titles[source], run, now) for source, run in last_runs.items()]
     summary = "Last run of each source"
     if receipt is not None:
-        is_whole, day = receipt.is_verified, date_format(receipt.day)
+        is_complete, day = receipt.is_verified, date_format(receipt.day)
         url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv"
         url += f"&day_from={receipt.day}&day_to={receipt.day}"
-        state = badge("complete", "good") if is_whole else badge("incomplete", "held")
+        state = badge("complete", "good") if is_complete else badge("incomplete", "held")
         rows.insert(0, _row(state, "Coverage", url))
         summary = f"arXiv, {day}: {receipt.announced:,} papers announced, {receipt.had:,} stored"
-        summary += "" if is_whole else " so far"
-        if not (receipt.announced or is_whole):  # Their number is unknown.
+        summary += "" if is_complete else " so far"
+        if not (receipt.announced or is_complete):  # Their number is unknown.
             summary = f"arXiv's list of {day} has not arrived"
     elif "arxiv" in registry.enabled():
         summary = f"arXiv's list of {date_format(coverage.expected_day(now))} was not fetched yet"
-    entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
-    return {"text": summary, "rows": rows, "fetched": entries.select_related("user").first()}
+    log_entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
+    return {"text": summary, "rows": rows, "fetched": log_entries.select_related("user").first()}
 
 
 def _source_row(source, run, now):
@@ -241,12 +241,12 @@ def _subscribers_card(now):
 
 def _letters_card(day):
     """Return the letters created on this day (UTC), by state and the beginning of the reason."""
-    beginning = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
+    reason_start = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
     # Accepted letters have no reason: to look for it would double the time.
-    beginning = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=beginning)
+    reason_start = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=reason_start)
     midnight = datetime.combine(day, time.min, UTC)
     letters = db.rows_since(Letter, "created_at", midnight)
-    groups = list(letters.values_list("state", beginning).annotate(Count("pk")))
+    groups = list(letters.values_list("state", reason_start).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
     url, rows = reverse("admin:subscriptions_letter_changelist"), []
@@ -261,18 +261,18 @@ def _letters_card(day):
 
 
 def _papers_card(today):
-    days = Paper.objects.filter(day__lte=today + timedelta(days=1)).order_by("-day")
-    last = days.values_list("day", flat=True).first()
-    of_today, new = Paper.objects.filter(day=today).count(), Paper.objects.new_on(today).count()
+    papers = Paper.objects.order_by("-day")
+    latest = papers.filter(day__lte=today + timedelta(days=1)).values_list("day", flat=True).first()
+    day_count, new_count = papers.filter(day=today).count(), Paper.objects.new_on(today).count()
     url = reverse("admin:digest_paper_changelist")
     rows = [
-        _row("Today", of_today, f"{url}?day_from={today}&day_to={today}"),
-        _row(f"Last {settings.NEW_DAYS} days", new, url),
+        _row("Today", day_count, f"{url}?day_from={today}&day_to={today}"),
+        _row(f"Last {settings.NEW_DAYS} days", new_count, url),
     ]
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
-    return {"text": f"Latest papers: {date_format(last) if last else 'none yet'}", "rows": rows}
+    return {"text": f"Latest papers: {date_format(latest) if latest else 'none yet'}", "rows": rows}
 
 
 def _ranking_card():
@@ -288,18 +288,18 @@ def _ranking_card():
 def _leavers_card(now):
     """Return the unsubscribes of the last days by how, and bounces and spam reports since then."""
     since = now - timedelta(days=LEAVERS_DAYS)
-    left = db.rows_since(Consent, "at", since).filter(act=Consent.Act.UNSUBSCRIBED)
-    ways = left.values_list("via", "reason").annotate(count=Count("pk")).order_by("-count")
+    consents = db.rows_since(Consent, "at", since).filter(act=Consent.Act.UNSUBSCRIBED)
+    groups = consents.values_list("via", "reason").annotate(count=Count("pk")).order_by("-count")
     labels = dict(Consent.Reason.choices)
     rows = []
-    for via, reason, count in ways:
-        way = f"{via}: {labels[reason]}" if reason else via
-        rows.append(_row(way[:1].upper() + way[1:], count))
+    for via, reason, count in groups:
+        name = f"{via}: {labels[reason]}" if reason else via
+        rows.append(_row(name[:1].upper() + name[1:], count))
     url = reverse("admin:subscriptions_subscriber_changelist")
-    blocked = Subscriber.objects.filter(suppressed_at__gte=since).order_by()
-    for by, count in blocked.values_list("suppressed_by").annotate(Count("pk")):
-        label = Subscriber.Suppression(by).label
-        rows.append(_row(badge(label, "bad"), count, f"{url}?suppressed_by__exact={by}"))
+    suppressed_subscribers = Subscriber.objects.filter(suppressed_at__gte=since).order_by()
+    for cause, count in suppressed_subscribers.values_list("suppressed_by").annotate(Count("pk")):
+        label = Subscriber.Suppression(cause).label
+        rows.append(_row(badge(label, "bad"), count, f"{url}?suppressed_by__exact={cause}"))
     return {"text": f"Last {LEAVERS_DAYS} days, by reason", "rows": rows}
 
 

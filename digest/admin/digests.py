@@ -9,7 +9,7 @@ from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from unfold.decorators import display
 
-from digest.admin.links import email_view, html_response, link_to, text_response
+from digest.admin.links import email_view, html_response, paper_link, text_response
 from digest.letters import compose
 from digest.models import Digest, Pick
 from digest.wording import reason_of
@@ -23,13 +23,13 @@ class PickInline(widgets.ReadOnlyInline):
     readonly_fields = ["title", "score_shown", "reason"]
 
     def get_queryset(self, request):
-        rows = super().get_queryset(request).select_related("paper", "leader")
-        with_leader = Coalesce("leader__position", "position")
-        return rows.order_by(with_leader, F("leader").asc(nulls_first=True))
+        picks = super().get_queryset(request).select_related("paper", "leader")
+        leader_position = Coalesce("leader__position", "position")
+        return picks.order_by(leader_position, F("leader").asc(nulls_first=True))
 
     @display(description="Paper")
     def title(self, pick):
-        return link_to(pick.paper)
+        return paper_link(pick.paper)
 
     @display(description="Score")
     def score_shown(self, pick):
@@ -40,8 +40,8 @@ class PickInline(widgets.ReadOnlyInline):
         if pick.leader:
             return f"similar to {pick.leader.position}"
         words = ", ".join(pick.terms)
-        says_all = words.casefold() in reason_of(pick).casefold()
-        return reason_of(pick) if says_all else f"{reason_of(pick)} ({words})"
+        names_all_terms = words.casefold() in reason_of(pick).casefold()
+        return reason_of(pick) if names_all_terms else f"{reason_of(pick)} ({words})"
 
 
 class DayFilter(widgets.LetterDayFilter):

@@ -18,9 +18,9 @@ def with_counts(topics) -> list[Topic]:
     One query for all: a subquery for each topic would look up each follower by itself.
     """
     topics = list(topics)
-    of_active = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.subscribed())
-    stances = of_active.filter(topic__in=[topic.pk for topic in topics])
-    groups = stances.values_list("topic", "stance").annotate(Count("pk"))
+    active = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.subscribed())
+    preferences = active.filter(topic__in=[topic.pk for topic in topics])
+    groups = preferences.values_list("topic", "stance").annotate(Count("pk"))
     counts = {(topic, stance): count for topic, stance, count in groups}
     for topic in topics:
         topic.follower_count = counts.get((topic.pk, TopicPreference.Stance.FOLLOW), 0)
@@ -35,24 +35,24 @@ def page(admin, request, topic_id):
         raise Http404
     preferences = topic.preferences.select_related("subscriber").order_by("pk")
     preference_page = Paginator(preferences, PAGE).get_page(request.GET.get("page"))
-    is_named = request.user.has_perm("subscriptions.view_subscriber")
+    may_see_addresses = request.user.has_perm("subscriptions.view_subscriber")
     now = timezone.now()
-    rows = [_row(preference, is_named, now) for preference in preference_page]
+    rows = [_row(preference, may_see_addresses, now) for preference in preference_page]
     return admin.render_page(
         request,
         "admin/subscriptions/topic/followers.html",
         title=f"Followers of “{topic}”",
         original=topic,
         page=preference_page,
-        is_named=is_named,
+        is_named=may_see_addresses,
         table={"headers": ["Subscriber", "State", "Stance", "Weight"], "rows": rows},
     )
 
 
-def _row(preference, is_named, now):
+def _row(preference, may_see_addresses, now):
     subscriber = preference.subscriber
     name = f"No. {subscriber.pk}"
-    if is_named:
+    if may_see_addresses:
         url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
         name = link(url, subscriber)
     state = subscriber.state_at(now)

@@ -33,22 +33,22 @@ def text_response(text: str) -> HttpResponse:
     return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
-def link_to(paper):
+def paper_link(paper):
     """Return the paper's title, linked to its admin page."""
     url = reverse("admin:digest_paper_change", args=[paper.pk])
     html = '<a class="inline-block min-w-52 text-important" href="{}">{}</a>'
     return format_html(html, url, paper.title)
 
 
-def link_out(url):
+def external_link(url):
     """Return a link to another site, or nothing without a URL."""
     return url and format_html('<a class="text-link" href="{0}" rel="noreferrer">{0}</a>', url)
 
 
-def if_allowed(user, url):
+def url_if_allowed(user, url):
     """Return the URL of an admin page, list or action, or "" if it is not for the user."""
     if not url:
         return ""
-    app_label, model, act = resolve(urlsplit(url).path).url_name.split("_", 2)
-    verb = "view" if act in ("change", "changelist") else "change"
-    return url if user.has_perm(f"{app_label}.{verb}_{model}") else ""
+    app_label, model, page_name = resolve(urlsplit(url).path).url_name.split("_", 2)
+    permission = "view" if page_name in ("change", "changelist") else "change"
+    return url if user.has_perm(f"{app_label}.{permission}_{model}") else ""

@@ -10,7 +10,7 @@ from django.utils.text import Truncator
 from unfold.contrib.filters.admin import BooleanRadioFilter, RangeDateFilter
 from unfold.decorators import display
 
-from digest.admin.links import link_out
+from digest.admin.links import external_link
 from digest.models import FittedModel, Observation, Paper, PaperEvent
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
@@ -39,12 +39,12 @@ class ObservationInline(widgets.ReadOnlyInline):
     per_page = 10
 
     def get_queryset(self, request):
-        def before(name):
+        def previous_value(name):
             return Window(Lag(name), partition_by=["paper", "source"], order_by="day")
 
-        names = ["day", "upvotes", "num_comments", "github_stars"]
-        changes = {f"{name}_before": before(name) for name in names}
-        return super().get_queryset(request).annotate(**changes)
+        fields = ["day", "upvotes", "num_comments", "github_stars"]
+        previous_values = {f"{name}_before": previous_value(name) for name in fields}
+        return super().get_queryset(request).annotate(**previous_values)
 
     @display(description="Upvotes")
     def upvotes_said(self, observation):
@@ -59,23 +59,23 @@ class ObservationInline(widgets.ReadOnlyInline):
         return _with_change(observation, "github_stars")
 
 
-def _with_change(observation, name):
+def _with_change(observation, field):
     """Return a count with its change, and over how many days if more than one."""
-    count, before = getattr(observation, name), getattr(observation, f"{name}_before")
+    count, previous_count = getattr(observation, field), getattr(observation, f"{field}_before")
     if count is None:
         return None
-    if before is None:
+    if previous_count is None:
         return f"{count:,}"
-    change = f"{count - before:+,}" if count != before else "±0"
-    days = (observation.day - observation.day_before).days
-    if days > 1:
-        change += f" in {days} days"
-    html = '{} <span class="text-subtle whitespace-nowrap">{}</span>'
-    return format_html(html, f"{count:,}", change)
+    change = f"{count - previous_count:+,}" if count != previous_count else "±0"
+    day_count = (observation.day - observation.day_before).days
+    if day_count > 1:
+        change += f" in {day_count} days"
+    template = '{} <span class="text-subtle whitespace-nowrap">{}</span>'
+    return format_html(template, f"{count:,}", change)
 
 
-LATER = ["version", "withdrawn", "code", "journal_ref", "doi", "comments", "license"]
-FACTS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_at", "picked"]
+UPDATE_FIELDS = ["version", "withdrawn", "code", "journal_ref", "doi", "comments", "license"]
+DETAIL_FIELDS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_at", "picked"]
 
 
 @admin.register(Paper)
@@ -94,8 +94,8 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
     sortable_by = ["day", "id"]
     fieldsets = [
         (None, {"fields": ["title", "abstract", "byline", "institutions", "areas", "where"]}),
-        ("Updates", {"fields": LATER}),
-        ("Details", {"fields": FACTS}),
+        ("Updates", {"fields": UPDATE_FIELDS}),
+        ("Details", {"fields": DETAIL_FIELDS}),
     ]
 
     def get_search_results(self, request, queryset, search_term):
@@ -130,7 +130,7 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
 
     @display(description="Link")
     def where(self, paper):
-        return link_out(paper.link)
+        return external_link(paper.link)
 
     @display(description="Withdrawn")
     def withdrawn(self, paper):
@@ -138,7 +138,7 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
 
     @display(description="Code")
     def code(self, paper):
-        return link_out(paper.github)
+        return external_link(paper.github)
 
     @display(description="Picked for subscribers")
     def picked(self, paper):

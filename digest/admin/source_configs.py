@@ -37,11 +37,11 @@ from subscriptions.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
-MAX_PAPERS = 5  # Of a trial.
-MAX_NAME = 14  # Names of leases put up to 6 characters before it.
+MAX_TRIAL_PAPERS = 5  # Of a trial.
+MAX_NAME_LENGTH = 14  # Names of leases put up to 6 characters before it.
 DAYS = 7
-FIXED = "Fixed by {} in the environment."
-UNTRIED = "Not yet tried with the real service: please report what you see."
+FIXED_TEXT = "Fixed by {} in the environment."
+UNTRIED_TEXT = "Not yet tried with the real service: please report what you see."
 #: What an error says -> what to do.
 REMEDIES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
@@ -100,14 +100,14 @@ class SourceConfigAdmin(BaseModelAdmin):
             is_tried = registry.SOURCES[obj.name].is_tried
         if obj and obj.name == "arxiv":
             fields.append("fixed_categories" if settings.ARXIV_CATEGORIES else "categories")
-        return [(None, {"fields": fields + facts, "description": "" if is_tried else UNTRIED})]
+        return [(None, {"fields": fields + facts, "description": "" if is_tried else UNTRIED_TEXT})]
 
     def get_changeform_initial_data(self, request):
         return {"is_on": True}
 
     def save_model(self, request, obj, form, change):
         if not change:
-            obj.name = _new_name(obj.title)
+            obj.name = _unused_name(obj.title)
         super().save_model(request, obj, form, change)
         if not change or "is_on" in form.changed_data:
             starter_topics.offer_categories(obj)
@@ -124,42 +124,42 @@ class SourceConfigAdmin(BaseModelAdmin):
     @method_decorator(require_POST)
     def try_now(self, request, object_id):
         """Show the first papers that a source sends. Stores none."""
-        row = self.get_object(request, object_id)
-        if not self.has_change_permission(request, row):
+        source_config = self.get_object(request, object_id)
+        if not self.has_change_permission(request, source_config):
             raise PermissionDenied
-        if row is None:
+        if source_config is None:
             raise Http404
         papers, problem = [], ""
         try:
-            batch = harvest.first_batch(registry.source_named(row.name), timezone.now())
-            papers = [record for record in batch.records if record.title][:MAX_PAPERS]
+            batch = harvest.first_batch(registry.source_named(source_config.name), timezone.now())
+            papers = [record for record in batch.records if record.title][:MAX_TRIAL_PAPERS]
             problem = "" if papers or not batch.note else with_remedy(batch.note)
         except (client.Unavailable, client.Refused, MalformedFeed) as error:
             problem = with_remedy(str(error))
         except Exception as error:
             problem = with_remedy(f"it failed with {type(error).__name__}")
-            logger.exception("Trying %s failed", row.name)
-        context = {"original": row, "papers": papers, "problem": problem}
-        context["title"] = f"Trial of {row}"
+            logger.exception("Trying %s failed", source_config.name)
+        context = {"original": source_config, "papers": papers, "problem": problem}
+        context["title"] = f"Trial of {source_config}"
         return self.render_page(request, "admin/digest/sourceconfig/tried.html", **context)
 
     @display(description="State")
     def state(self, row):
         is_on = row.name in registry.enabled()
-        fixed = "" if settings.SOURCES is None or row.feed_url else FIXED.format("SOURCES")
-        return format_html("{} {}", badge("on", "good") if is_on else badge("off", "quiet"), fixed)
+        note = "" if settings.SOURCES is None or row.feed_url else FIXED_TEXT.format("SOURCES")
+        return format_html("{} {}", badge("on", "good") if is_on else badge("off", "quiet"), note)
 
     @display(description="Categories")
     def fixed_categories(self, row):
-        return f"{', '.join(settings.ARXIV_CATEGORIES)}. {FIXED.format('ARXIV_CATEGORIES')}"
+        return f"{', '.join(settings.ARXIV_CATEGORIES)}. {FIXED_TEXT.format('ARXIV_CATEGORIES')}"
 
     @display(description="Last run")
     def last_run(self, row):
         if (run := _last_run(row)) is None:
             return "None yet"
         url = reverse("admin:digest_harvest_change", args=[run.pk])
-        when = min_width(link(url, date_format(run.touched_at, "j F Y, H:i")))
-        return format_html("{} {}", harvest_badge(run, timezone.now()), when)
+        run_link = min_width(link(url, date_format(run.touched_at, "j F Y, H:i")))
+        return format_html("{} {}", harvest_badge(run, timezone.now()), run_link)
 
     @display(description=f"New a day ({DAYS} days)")
     def papers_a_day(self, row):
@@ -179,10 +179,10 @@ def _last_run(row):
     return Harvest.objects.filter(source=row.name, since=None).first()
 
 
-def _new_name(title):
+def _unused_name(title):
     """Return an unused name that is made of the title."""
-    base = slugify(title)[: MAX_NAME - 2].strip("-") or "feed"
-    used = {*registry.SOURCES, *SourceConfig.objects.values_list("name", flat=True)}
-    used |= set(Harvest.objects.order_by().values_list("source", flat=True).distinct())
-    names = [base, *(f"{base}{number}" for number in range(2, 100))]
-    return next(name for name in names if name not in used)
+    slug = slugify(title)[: MAX_NAME_LENGTH - 2].strip("-") or "feed"
+    used_names = {*registry.SOURCES, *SourceConfig.objects.values_list("name", flat=True)}
+    used_names |= set(Harvest.objects.order_by().values_list("source", flat=True).distinct())
+    names = [slug, *(f"{slug}{number}" for number in range(2, 100))]
+    return next(name for name in names if name not in used_names)

@@ -92,23 +92,23 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
         icon="download",
     )
     def fetch(self, request, form):
-        source, started = form.cleaned_data["source"], []
+        source, started_titles = form.cleaned_data["source"], []
         for name, title in registry.titles([source] if source else registry.enabled()).items():
             if refusal := harvest.refuse_fetch(name, timezone.now()):
                 self.message_user(request, f"Not started: {title} {refusal}.", messages.WARNING)
                 continue
             enqueue(tasks.harvest_source, name)
-            started.append(title)
-        if started:
-            names = ", ".join(started)
+            started_titles.append(title)
+        if started_titles:
+            title_list = ", ".join(started_titles)
             LogEntry.objects.create(
                 user=request.user,
                 content_type=get_content_type_for_model(Harvest),
-                object_repr=names,
+                object_repr=title_list,
                 action_flag=ADDITION,
-                change_message=f"Started to fetch {names}.",
+                change_message=f"Started to fetch {title_list}.",
             )
-            text = f"Fetching {names}. Reload this page for the result."
+            text = f"Fetching {title_list}. Reload this page for the result."
             self.message_user(request, text, messages.SUCCESS)
         return hx_redirect("admin:digest_harvest_changelist")
 

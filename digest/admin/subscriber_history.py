@@ -28,31 +28,31 @@ def history_of(subscriber: Subscriber, now) -> list[Day]:
     """Return a subscriber's last days, today first, at most back to the confirmation."""
     today = schedule.local_day(now, subscriber.zone)
     if subscriber.confirmed_at is None:
-        return [Day(today, stopped(subscriber, today))]
-    began = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
-    first = max(began, today - timedelta(days=DAYS - 1))
-    digests = Digest.objects.filter(subscriber=subscriber, day__gte=first)
+        return [Day(today, why_stopped(subscriber, today))]
+    confirmed_day = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
+    first_day = max(confirmed_day, today - timedelta(days=DAYS - 1))
+    digests = Digest.objects.filter(subscriber=subscriber, day__gte=first_day)
     picks = Prefetch("picks", queryset=Pick.objects.whole(), to_attr="leading")
     digests = digests.select_related("letter__subscriber").prefetch_related(picks)
     by_day = {
         digest.day: Day(digest.day, status.describe(digest.letter, now), digest, digest.leading)
         for digest in digests
     }
-    days = [today - timedelta(days=n) for n in range((today - first).days + 1)]
-    return [by_day.get(day) or Day(day, _why_no_digest(subscriber, day, now)) for day in days]
+    day_list = [today - timedelta(days=n) for n in range((today - first_day).days + 1)]
+    return [by_day.get(day) or Day(day, _why_no_digest(subscriber, day, now)) for day in day_list]
 
 
-def stopped(subscriber: Subscriber, day: date) -> str:
+def why_stopped(subscriber: Subscriber, day: date) -> str:
     """Return what stops a subscriber's digests on a local day, or an empty string."""
 
-    def since(moment):
+    def is_since(moment):
         return moment is not None and schedule.local_day(moment, subscriber.zone) <= day
 
-    if since(subscriber.suppressed_at):
+    if is_since(subscriber.suppressed_at):
         by_operator = subscriber.suppressed_by == Subscriber.Suppression.OPERATOR
         reason = by_operator and subscriber.suppressed_reason.rstrip(".")
         return f"Blocked: {reason or subscriber.get_suppressed_by_display()}."
-    if since(subscriber.unsubscribed_at):
+    if is_since(subscriber.unsubscribed_at):
         return "Unsubscribed."
     if subscriber.confirmed_at is None:
         return "Not confirmed yet."
@@ -63,12 +63,12 @@ def stopped(subscriber: Subscriber, day: date) -> str:
 
 def _why_no_digest(subscriber, day, now) -> str:
     """Return why there is no digest of a day, according to the subscriber's row."""
-    if text := stopped(subscriber, day):
+    if text := why_stopped(subscriber, day):
         return text
-    due = subscriber.next_due_at
-    if due and schedule.local_day(due, subscriber.zone) == day:
-        local = due.astimezone(subscriber.zone)
-        return f"Due at {local:%H:%M} ({subscriber.timezone})."
+    due_at = subscriber.next_due_at
+    if due_at and schedule.local_day(due_at, subscriber.zone) == day:
+        local_due_at = due_at.astimezone(subscriber.zone)
+        return f"Due at {local_due_at:%H:%M} ({subscriber.timezone})."
     if subscriber.is_monthly or not schedule.is_digest_day(day, subscriber.weekdays):
         return "Not a delivery day."
     return "No digest: paused, other settings, or a digest of another day."

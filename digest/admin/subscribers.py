@@ -60,10 +60,10 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
         today = schedule.local_day(now, subscriber.zone)
         digest = Digest.objects.filter(subscriber=subscriber, day=today).first()
         if part := request.GET.get("part"):
-            return _frame(request, subscriber, digest if part == "today" else None, now)
+            return _email_frame(request, subscriber, digest if part == "today" else None, now)
         context = {"original": subscriber, "digest": digest, "today": today}
-        context["has_email"] = digest and _email(subscriber, digest, now)
-        context["has_forecast"] = _email(subscriber, None, now)
+        context["has_email"] = digest and _email_html(subscriber, digest, now)
+        context["has_forecast"] = _email_html(subscriber, None, now)
         context["why"] = _why_nothing(subscriber, now)
         context["title"] = f"Preview emails to {subscriber}"
         return self.render_page(request, "admin/subscriptions/subscriber/preview.html", **context)
@@ -71,7 +71,7 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
 
 def _why_nothing(subscriber, now) -> str:
     """Return why a subscriber gets no papers, or an empty string."""
-    if text := subscriber_history.stopped(subscriber, schedule.local_day(now, subscriber.zone)):
+    if text := subscriber_history.why_stopped(subscriber, schedule.local_day(now, subscriber.zone)):
         return text
     if not FittedModel.objects.exists():
         return "No ranking model yet. The first import of papers makes one."
@@ -81,17 +81,17 @@ def _why_nothing(subscriber, now) -> str:
 
 
 @email_view
-def _frame(request, *digest):
-    return html_response(_email(*digest))
+def _email_frame(request, *digest):
+    return html_response(_email_html(*digest))
 
 
-def _email(stored, digest, now) -> str:
+def _email_html(saved_subscriber, digest, now) -> str:
     """Return the HTML of a digest's email, or of the forecast if it is None. Empty if none is sent.
 
     Its links are made for an id that nobody has.
     """
-    subscriber = copy(stored)
-    subscriber.public_id, subscriber.confirmed_at = NOBODY, stored.confirmed_at or now
+    subscriber = copy(saved_subscriber)
+    subscriber.public_id, subscriber.confirmed_at = NOBODY, saved_subscriber.confirmed_at or now
     if digest is not None:
         picks, kind = list(digest.picks.whole()), digest.letter.kind
     elif not FittedModel.objects.exists():
@@ -100,8 +100,8 @@ def _email(stored, digest, now) -> str:
         from digest.planning import plan  # The model and numpy, which only pages that rank load.
 
         today = schedule.local_day(now, subscriber.zone)
-        due = subscriber.next_due_at
-        day = max(today, schedule.local_day(due, subscriber.zone)) if due else today
+        due_at = subscriber.next_due_at
+        day = max(today, schedule.local_day(due_at, subscriber.zone)) if due_at else today
         (digest, picks), kind = plan.preview(subscriber, day, now), Letter.Kind.DIGEST
     if not (picks or kind == Letter.Kind.WELCOME or subscriber.wants_quiet_days):
         return ""

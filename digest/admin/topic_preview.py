@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from digest.admin.links import link_to
+from digest.admin.links import paper_link
 from digest.models import Paper
 from digest.papers import registry
 from digest.planning import slots
@@ -52,14 +52,14 @@ class QueryForm(forms.Form):
         return data
 
 
-def match_context(sent: QueryDict | None, saved: Topic | None) -> dict:
+def match_context(params: QueryDict | None, saved_topic: Topic | None) -> dict:
     """Return the template context for a topic as it was sent, or as it is saved."""
-    if sent is None:
-        return _matches(saved, None) if saved else {}
-    form = QueryForm(sent)
+    if params is None:
+        return _matches(saved_topic, None) if saved_topic else {}
+    form = QueryForm(params)
     if not form.is_valid():
         return {"refused": [error for errors in form.errors.values() for error in errors]}
-    return _matches(Topic(**form.cleaned_data), saved)
+    return _matches(Topic(**form.cleaned_data), saved_topic)
 
 
 def without_matches(topics) -> tuple[list[int], str]:
@@ -68,22 +68,22 @@ def without_matches(topics) -> tuple[list[int], str]:
     from digest.ranking.parameters import Parameters
     from digest.ranking.retrieval import find
 
-    def rank(window):
-        rows = list(topics)
-        interests = [to_interest(topic) for topic in rows]
+    def find_unmatched(window):
+        topic_list = list(topics)
+        interests = [to_interest(topic) for topic in topic_list]
         results = find(window.model, window.papers, interests, Parameters.of(settings.RANKING))
-        pairs = zip(rows, results, strict=True)
+        pairs = zip(topic_list, results, strict=True)
         return {"quiet": [row.pk for row, result in pairs if not (result.margins >= 0).any()]}
 
-    answer = _with_window(rank)
-    return answer.get("quiet", []), " ".join(answer.get("refused", []))
+    context = _call_with_window(find_unmatched)
+    return context.get("quiet", []), " ".join(context.get("refused", []))
 
 
-def _matches(topic, saved):
-    return _with_window(lambda window: _rank_matches(window, topic, saved))
+def _matches(topic, saved_topic):
+    return _call_with_window(lambda window: _rank_matches(window, topic, saved_topic))
 
 
-def _with_window(rank):
+def _call_with_window(rank):
     """Return what `rank` returns for the new papers, or the reason for which it can't be asked."""
     # The model, which only pages that rank import.
     from digest.indexing.candidate_windows import announced
@@ -98,7 +98,7 @@ def _with_window(rank):
         return {"refused": ["No ranking model yet. The first import of papers makes one."]}
 
 
-def _rank_matches(window, topic, saved):
+def _rank_matches(window, topic, saved_topic):
     from digest.interests.operators import operators
     from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
@@ -109,22 +109,22 @@ def _rank_matches(window, topic, saved):
     parameters, interest = Parameters.of(settings.RANKING), to_interest(topic)
     ids = window.papers.ids
     choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
-    interests = [interest, to_interest(saved)] if saved else [interest]
-    results = find(window.model, window.papers, interests, parameters)
-    hits = (result.papers[result.margins >= 0] for result in results)
-    new_ids, *old_ids = ([ids[paper] for paper in papers] for papers in hits)
+    compared = [interest, to_interest(saved_topic)] if saved_topic else [interest]
+    results = find(window.model, window.papers, compared, parameters)
+    matching_papers = (result.papers[result.margins >= 0] for result in results)
+    new_ids, *old_ids = ([ids[paper] for paper in papers] for papers in matching_papers)
     return {
-        "table": _table(choices),
+        "table": _match_table(choices),
         "count": len(new_ids),
         "has_no_terms": bool(interest.query.strip()) and not queries(interest.query),
         "ignored_operators": operators(interest.query),
         "considered": len(ids),
         "days": settings.NEW_DAYS,
-        "change": _change(new_ids, old_ids[0]) if old_ids else None,
+        "change": _match_changes(new_ids, old_ids[0]) if old_ids else None,
     }
 
 
-def _table(choices):
+def _match_table(choices):
     papers = Paper.objects.in_bulk([choice.paper for choice in choices])
     rows = []
     for choice in choices:
@@ -132,15 +132,15 @@ def _table(choices):
             continue
         day = {"content": date_format(paper.day), "class": "whitespace-nowrap"}
         reason = ", ".join(choice.terms) or "its categories"
-        rows.append([link_to(paper), day, f"{choice.score:.2f}", reason])
+        rows.append([paper_link(paper), day, f"{choice.score:.2f}", reason])
     return {"headers": ["Paper", "Day", "Score", "Matched terms"], "rows": rows}
 
 
-def _change(new_ids, old_ids):
+def _match_changes(new_ids, old_ids):
     """Return the papers that a change adds and removes, or None if there are none."""
-    old, new = set(old_ids), set(new_ids)
-    added = [paper for paper in new_ids if paper not in old]
-    removed = [paper for paper in old_ids if paper not in new]
+    old_set, new_set = set(old_ids), set(new_ids)
+    added = [paper for paper in new_ids if paper not in old_set]
+    removed = [paper for paper in old_ids if paper not in new_set]
     if not (added or removed):
         return None
     ids = [*added[:MAX_TITLES], *removed[:MAX_TITLES]]

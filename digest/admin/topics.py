@@ -52,7 +52,7 @@ class OwnerFilter(DropdownFilter):
 
     def queryset(self, request, queryset):
         curated = queryset.curated()
-        owned = {
+        by_owner = {
             "subjects": curated.by_subject(),
             "categories": curated.of_categories(),
             "readers": queryset.filter(owner__isnull=False),
@@ -60,15 +60,15 @@ class OwnerFilter(DropdownFilter):
             "all": queryset,
         }
         if self.value() == "quiet":
-            return self._quiet(request, curated)
-        return owned.get(self.value(), curated)
+            return self._unmatched(request, curated)
+        return by_owner.get(self.value(), curated)
 
-    def _quiet(self, request, topics):
+    def _unmatched(self, request, topics):
         """Return the topics that no new paper matches."""
-        numbers, problem = topic_preview.without_matches(topics)
+        topic_ids, problem = topic_preview.without_matches(topics)
         if problem:
             messages.warning(request, problem)
-        return topics.filter(pk__in=numbers)
+        return topics.filter(pk__in=topic_ids)
 
 
 class TopicForm(forms.ModelForm):
@@ -86,8 +86,8 @@ class TopicForm(forms.ModelForm):
         data = super().clean()
         if self.errors or not data.get("is_offered"):
             return data
-        others = Topic.objects.offered().exclude(pk=self.instance.pk)
-        if others.filter(name__iexact=data["name"]).exists():
+        other_topics = Topic.objects.offered().exclude(pk=self.instance.pk)
+        if other_topics.filter(name__iexact=data["name"]).exists():
             self.add_error("name", "Another offered topic has this name.")
         if data["query"].strip() and not data["categories"] and not queries(data["query"]):
             message = (

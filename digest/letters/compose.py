@@ -352,9 +352,9 @@ def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]
     text_values |= {name: encode_url(url) for name, url in short_urls.items()}
     html_values = dict(token_bytes)
     for name, line in lines.items():
-        if name in frame.text.names:
+        if name in frame.text.hole_names:
             text_values[name] = text_line(line)
-        if name in frame.html.names:
+        if name in frame.html.hole_names:
             html_values[name] = html_line(line)
     for name, (text, html) in parts.items():
         text_values[name], html_values[name] = text, html

@@ -59,7 +59,7 @@ def explained_errors():
 
 
 @contextmanager
-def writing(path):
+def explained_write_errors(path):
     """Raise CommandError if this file can't be written in the block."""
     try:
         yield
@@ -78,13 +78,13 @@ def port(text: str) -> int:
     return int(text)
 
 
-def listening(number: int) -> socket.socket:
+def listening_socket(port_number: int) -> socket.socket:
     """Return a socket that listens on this port. Raises CommandError if it can't be used."""
     try:
-        return socket.create_server(("127.0.0.1", number))
+        return socket.create_server(("127.0.0.1", port_number))
     except OSError as error:
         reason = os.strerror(error.errno)
-        text = f"Cannot use port {number} ({reason}). Choose another with --port."
+        text = f"Cannot use port {port_number} ({reason}). Choose another with --port."
         raise CommandError(text) from error
 
 
@@ -98,24 +98,24 @@ def address(text: str) -> str:
 
 def day(text: str) -> date:
     """Return the ISO date of an argument."""
-    return _parsed(date, text, "2026-11-25")
+    return _parse_iso(date, text, "2026-11-25")
 
 
 def moment(text: str) -> datetime:
     """Return the ISO date and time of an argument, which must have a zone."""
-    parsed = _parsed(datetime, text, "2026-11-25T07:00+01:00")
+    parsed = _parse_iso(datetime, text, "2026-11-25T07:00+01:00")
     if parsed.tzinfo is None:
         raise ArgumentTypeError(f"{text!r} needs a time zone, as in 2026-11-25T07:00+00:00")
     return parsed
 
 
-def _parsed(kind, text, example):
+def _parse_iso(date_class, text, example):
     """Return a date or time, without the ends of Python's calendar: days are added to it."""
     try:
-        parsed = kind.fromisoformat(text)
+        parsed_value = date_class.fromisoformat(text)
     except ValueError:
-        noun = "date" if kind is date else "time"
+        noun = "date" if date_class is date else "time"
         raise ArgumentTypeError(f"{text!r} is not a {noun} like {example}") from None
-    if not 1900 <= parsed.year < 3000:
+    if not 1900 <= parsed_value.year < 3000:
         raise ArgumentTypeError("the year must be from 1900 to 2999")
-    return parsed
+    return parsed_value

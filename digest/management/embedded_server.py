@@ -19,7 +19,7 @@ from digest.tasks import plan_digests
 from subscriptions import tasks
 
 WEB_THREADS = 8
-CONNECTIONS = 500
+MAX_CONNECTIONS = 500
 MAX_HEADER_BYTES = 16_384
 WORKER_THREADS = 4
 STOP_SECONDS = 10  # For a thread to finish.
@@ -44,7 +44,7 @@ def serve(listener: socket.socket) -> None:
         max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,  # On disk.
         clear_untrusted_proxy_headers=False,  # config.client_ip and Django decide whom to believe.
         # Slow clients hold a connection, but no thread.
-        connection_limit=CONNECTIONS,
+        connection_limit=MAX_CONNECTIONS,
         asyncore_use_poll=True,
     )
     try:
@@ -60,14 +60,14 @@ def serve(listener: socket.socket) -> None:
 def without_body_for_head(app):
     """Remove the body of responses to HEAD (RFC 9110, 9.3.2), which waitress would send."""
 
-    def answer(environ, start_response):
+    def wrapped_app(environ, start_response):
         body = app(environ, start_response)
         if environ["REQUEST_METHOD"] != "HEAD":
             return body
         body.close()
         return []
 
-    return answer
+    return wrapped_app
 
 
 @contextmanager

@@ -34,13 +34,13 @@ def _warm_forever():
         sleep(INTERVAL_SECONDS)
 
 
-def warm(last=None):
-    """Load what pages rank with. Returns the window, which is `last` if nothing changed.
+def warm(last_window=None):
+    """Load what pages rank with. Returns the window, which is `last_window` if nothing changed.
 
     Returns None without a model or after an error. Raises nothing.
     """
     try:
-        return _warmed(last) if FittedModel.objects.exists() else None
+        return _load_window(last_window) if FittedModel.objects.exists() else None
     except DatabaseError:  # There is an alarm for it.
         return None
     except Exception:
@@ -48,7 +48,7 @@ def warm(last=None):
         return None
 
 
-def _warmed(last):
+def _load_window(last_window):
     from digest.indexing import candidate_windows, model_store
     from digest.planning import preview
     from digest.views import search
@@ -57,7 +57,7 @@ def _warmed(last):
         window = preview.windows(timezone.now())[0]
     except model_store.NotFitted:
         return None
-    if window is not last:  # Make the pages that a visitor would request, and what others need.
+    if window is not last_window:  # Make the pages that a visitor would request.
         candidate_windows.for_pages(window.day)
         for topic in Topic.objects.curated()[:1]:
             home.parts_for(QueryDict(f"topics={topic.slug}"), timezone.now())

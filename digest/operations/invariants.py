@@ -280,9 +280,9 @@ def _sent_after_unsubscribe(letters, now):
     begin = unsubscribed_at + CLOCK_SKEW
     was_sent = letters.has_event(new_state=State.TRANSMITTING, at__gt=begin, pk__gt=goodbye)
     first_goodbye = Coalesce(Subquery(goodbyes.order_by("pk").values("pk")[:1]), 0)
-    candidates = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
-    candidates = candidates.alias(goodbye=first_goodbye)
-    return candidates.filter(was_sent, kind__in=kinds.not_for("unsubscribed"))
+    of_leavers = letters.rows.filter(subscriber__unsubscribed_at__isnull=False)
+    of_leavers = of_leavers.alias(goodbye=first_goodbye)
+    return of_leavers.filter(was_sent, kind__in=kinds.kinds_excluding("unsubscribed"))
 
 
 # ---- No paper is lost (that none is sent twice is a constraint)

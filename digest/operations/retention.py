@@ -67,7 +67,7 @@ def purge(now) -> None:
     change_address.purge(now)
     erase.forget_unconfirmed(now - UNCONFIRMED, now)
     erase.forget_unanswered(now - UNCONFIRMED)
-    erase.empty_log()
+    erase.truncate_wal()
     AddedPaper.objects.exclude(topic__in=Topic.objects.all()).delete()  # Of an earlier version.
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     file_storage.delete_strays(now)

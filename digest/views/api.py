@@ -35,9 +35,9 @@ from subscriptions.tasks import enqueue
 
 MAX_REQUESTS_AN_HOUR = 300  # Of a subscriber.
 MAX_BAD_TOKENS_AN_HOUR = 30  # Of a network.
-PAGE = 50
+PAGE_SIZE = 50
 SUMMARY_FIELDS = ["language", "model", "title", "text"]
-NO_TEXT = re.compile("[\0\ud800-\udfff]")
+NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 UNAUTHORIZED = """\
 Send an API token as Authorization: Bearer TOKEN. Make one in the preferences, tab Data."""
 
@@ -52,10 +52,10 @@ def endpoint(*methods):
     def decorate(view):
         @csrf_exempt  # There is no cookie to misuse.
         @wraps(view)
-        def answer(request, **kwargs):
+        def answer_request(request, **kwargs):
             if request.method not in allowed:
-                sentence = f"Use {' or '.join(methods)} at this address."
-                return _error(405, sentence, Allow=", ".join(allowed))
+                message = f"Use {' or '.join(methods)} at this address."
+                return _error_response(405, message, Allow=", ".join(allowed))
             now = timezone.now()
             try:
                 subscriber = _authenticate(request, now)
@@ -63,15 +63,15 @@ def endpoint(*methods):
                     reply = view(request, subscriber, now, **kwargs)
                     return reply if isinstance(reply, HttpResponseBase) else JsonResponse(reply)
             except rate_limits.TooManyAttempts as refusal:
-                status = 503 if refusal.by == "store" else 429
-                sentence = f"Try again in {refusal.retry_after} seconds."
-                return _error(status, sentence, **{"Retry-After": str(refusal.retry_after)})
+                status = 503 if refusal.kind == "store" else 429
+                message = f"Try again in {refusal.retry_after} seconds."
+                return _error_response(status, message, **{"Retry-After": str(refusal.retry_after)})
             except Subscriber.DoesNotExist:  # Or erased meanwhile.
-                return _error(401, UNAUTHORIZED, **{"WWW-Authenticate": "Bearer"})
+                return _error_response(401, UNAUTHORIZED, **{"WWW-Authenticate": "Bearer"})
             except (BadRequest, Http404) as error:
-                return _error(400 if isinstance(error, BadRequest) else 404, str(error))
+                return _error_response(400 if isinstance(error, BadRequest) else 404, str(error))
 
-        return answer
+        return answer_request
 
     return decorate
 
@@ -82,18 +82,18 @@ def _authenticate(request, now):
     if scheme.lower() != "bearer":
         raise Subscriber.DoesNotExist
     if subscriber := api_tokens.find_subscriber(token.strip()):
-        counted = "token", str(subscriber.pk), MAX_REQUESTS_AN_HOUR
+        limit_args = "token", str(subscriber.pk), MAX_REQUESTS_AN_HOUR
     else:
         network = rate_limits.network_of(request.META["REMOTE_ADDR"])
-        counted = "network", network, MAX_BAD_TOKENS_AN_HOUR
-    rate_limits.hit("api", [rate_limits.Limit(*counted, rate_limits.HOUR)], now)
+        limit_args = "network", network, MAX_BAD_TOKENS_AN_HOUR
+    rate_limits.hit("api", [rate_limits.Limit(*limit_args, rate_limits.HOUR)], now)
     if subscriber is None:
         raise Subscriber.DoesNotExist
     return subscriber
 
 
-def _error(status, sentence, **headers):
-    return JsonResponse({"error": sentence}, status=status, headers=headers)
+def _error_response(status, message, **headers):
+    return JsonResponse({"error": message}, status=status, headers=headers)
 
 
 @endpoint("GET")
@@ -113,7 +113,7 @@ def latest_digest(subscriber) -> dict:
         fields["similar"] = [paper.pk for paper in pick.folded]
         summary = pick.paper.llm_summary
         fields["summary"] = summary and model_to_dict(summary, SUMMARY_FIELDS)
-        papers.append(_paper(pick.paper) | _said(pick.feedback) | fields)
+        papers.append(_paper_fields(pick.paper) | _feedback_fields(pick.feedback) | fields)
     return {"day": digest and digest.day, "papers": papers}
 
 
@@ -129,12 +129,12 @@ def results_of(query: str, *, newest: bool) -> dict:
     if not query.strip() or not _is_text(query):
         raise BadRequest("Say what to search for in q.")
 
-    def find():
+    def find_papers():
         page = search.find(query, newest=newest, size=MAX_PAPERS)
-        papers = [_paper(result.paper) for result in page.results]
-        return {"query": page.asked, "count": page.count, "papers": papers}
+        papers = [_paper_fields(result.paper) for result in page.results]
+        return {"query": page.query, "count": page.count, "papers": papers}
 
-    return get_or_make(find, "api search", query, newest)
+    return get_or_make(find_papers, "api search", query, newest)
 
 
 @endpoint("GET")
@@ -144,37 +144,37 @@ def paper(request, subscriber, now, identity):
 
 def paper_for(subscriber, identity) -> dict:
     """Return a paper with the subscriber's feedback on it. Raises Http404."""
-    paper = _find(identity)
-    return _paper(paper) | _said(feedback_on(subscriber, paper))
+    paper = _find_paper(identity)
+    return _paper_fields(paper) | _feedback_fields(feedback_on(subscriber, paper))
 
 
 def similar_to(identity) -> dict:
     """Return the papers that the page of a paper lists as similar. Raises Http404."""
     from digest.indexing import search
 
-    similar = [paper.pk for paper in search.similar(_find(identity))]
-    papers = Paper.objects.in_bulk(similar)
-    return {"papers": [_paper(papers[pk]) for pk in similar if pk in papers]}
+    similar_ids = [paper.pk for paper in search.similar(_find_paper(identity))]
+    papers = Paper.objects.in_bulk(similar_ids)
+    return {"papers": [_paper_fields(papers[pk]) for pk in similar_ids if pk in papers]}
 
 
 @endpoint("GET")
 def saved(request, subscriber, now):
     """A page of the reading list, the latest first."""
-    rows = Paginator(reading_list.saved_papers(subscriber), PAGE)
-    page, papers = rows.get_page(request.GET.get("page")), []
+    pages = Paginator(reading_list.saved_papers(subscriber), PAGE_SIZE)
+    page, papers = pages.get_page(request.GET.get("page")), []
     for row in page:
         fields = {"saved_at": row.saved_since, "read_at": row.read_at}
         fields |= {"note": row.note, "labels": row.label_list}
-        papers.append(_paper(row.paper) | _said(row) | fields)
-    return {"count": rows.count, "page": page.number, "pages": rows.num_pages, "papers": papers}
+        papers.append(_paper_fields(row.paper) | _feedback_fields(row) | fields)
+    return {"count": pages.count, "page": page.number, "pages": pages.num_pages, "papers": papers}
 
 
 @endpoint("POST")
 def feedback(request, subscriber, now):
     """Store feedback, which is sent as JSON, whatever the content type."""
     try:
-        sent = json.loads(request.body)
-        identity, value = sent["paper"], sent["value"]
+        payload = json.loads(request.body)
+        identity, value = payload["paper"], payload["value"]
     except (ValueError, RecursionError, TypeError, KeyError):
         raise BadRequest('Send JSON such as {"paper": "2501.00001", "value": "more"}.') from None
     return store_feedback(subscriber, identity, value, now)
@@ -184,10 +184,10 @@ def store_feedback(subscriber, identity, value, now) -> dict:
     """Store feedback and return what holds then. Raises BadRequest or Http404."""
     if value not in VALUES:
         raise BadRequest(f"The value must be one of {', '.join(VALUES)}.")
-    paper = _find(identity)
+    paper = _find_paper(identity)
     record(subscriber, paper, value, now)
     enqueue(tasks.learn_from_feedback)
-    return {"paper": paper.pk} | _said(feedback_on(subscriber, paper))
+    return {"paper": paper.pk} | _feedback_fields(feedback_on(subscriber, paper))
 
 
 @endpoint("GET", "POST")
@@ -196,20 +196,22 @@ def entries(request, subscriber, now):
     """Return the subscriber's interests. POST replaces the lists that are sent."""
     if request.method == "POST":
         with translation.override("en"):
-            form = InterestsForm.changing(subscriber, _sent_lists(request))
+            form = InterestsForm.with_changes(subscriber, _sent_lists(request))
             if not form.is_valid():
-                wrong = form.errors.items()
-                raise BadRequest(" ".join(f"{name}: {' '.join(errors)}" for name, errors in wrong))
+                lines = [f"{name}: {' '.join(errors)}" for name, errors in form.errors.items()]
+                raise BadRequest(" ".join(lines))
         preferences.change(subscriber, form.topic_selection(), {}, now=now)
-    initial = InterestsForm.showing(subscriber).initial
-    own_entries = interests.stored_entries(subscriber)
+    initial, own_entries = (
+        InterestsForm.of(subscriber).initial,
+        interests.stored_entries(subscriber),
+    )
     topics = Topic.objects.curated().values("slug", "name")
     answer = {name: list(topics.filter(slug__in=initial[name])) for name in ("topics", "mute")}
     for name, is_muted in (("interests", False), ("muted_interests", True)):
-        mine = [entry for entry in own_entries if entry.is_muted == is_muted]
+        field_entries = [entry for entry in own_entries if entry.is_muted == is_muted]
         answer[name] = [
             {"line": line, "kind": entry.kind, "text": entry.text}
-            for line, entry in zip(initial[name], mine, strict=True)
+            for line, entry in zip(initial[name], field_entries, strict=True)
         ]
     return answer
 
@@ -217,40 +219,40 @@ def entries(request, subscriber, now):
 def _sent_lists(request):
     """Return the lists of lines and slugs that were sent, by the names of the form's fields."""
     try:
-        sent = json.loads(request.body)
-        are_known = bool(sent) and sent.keys() <= InterestsForm.base_fields.keys()
-        is_read = are_known and all(
+        payload = json.loads(request.body)
+        has_known_fields = bool(payload) and payload.keys() <= InterestsForm.base_fields.keys()
+        is_valid = has_known_fields and all(
             isinstance(lines, list) and len(lines) <= MAX_LINES and all(map(_is_text, lines))
-            for lines in sent.values()
+            for lines in payload.values()
         )
     except (ValueError, RecursionError, AttributeError):
-        is_read = False
-    if not is_read:
+        is_valid = False
+    if not is_valid:
         names = ", ".join(InterestsForm.base_fields)
         example = '{"interests": ["graph networks", "not: surveys"]}'
         raise BadRequest(f"Send JSON such as {example}, with lists of up to {MAX_LINES}: {names}.")
-    return sent
+    return payload
 
 
 def _is_text(value):
     """Return whether it is a text for the database: PostgreSQL refuses NUL, UTF-8 surrogates."""
-    return isinstance(value, str) and not NO_TEXT.search(value)
+    return isinstance(value, str) and not NOT_STORABLE.search(value)
 
 
-def _find(identity):
+def _find_paper(identity):
     paper = Paper.objects.filter(pk=identity).first() if _is_text(identity) else None
     if paper is None:
         raise Http404("There is no such paper.")
     return paper
 
 
-def _paper(paper):
-    details = {"id": paper.pk, "doi": citations.doi(paper), "title": paper.title, "day": paper.day}
-    details |= {"url": paper.link, "page": settings.SITE_URL + paper.get_absolute_url()}
-    details |= {"authors": paper.authors, "categories": paper.fields, "abstract": paper.abstract}
-    return details
+def _paper_fields(paper):
+    fields = {"id": paper.pk, "doi": citations.doi(paper), "title": paper.title, "day": paper.day}
+    fields |= {"url": paper.link, "page": settings.SITE_URL + paper.get_absolute_url()}
+    fields |= {"authors": paper.authors, "categories": paper.fields, "abstract": paper.abstract}
+    return fields
 
 
-def _said(row):
+def _feedback_fields(row):
     """Return a subscriber's feedback on a paper. `row`: Feedback, or None."""
     return {"opinion": row.opinion if row else "", "is_saved": bool(row and row.saved_since)}

@@ -1,7 +1,7 @@
 """What was understood of the interests that somebody typed: a chip for each entry, as HTML.
 
 A button of a chip sends the number of its entry and the line that replaces it, empty to remove it:
-`edited` returns the form with that change.
+`apply_edit` returns the form with that change.
 """
 
 import re
@@ -43,12 +43,12 @@ from subscriptions.forms import MAX_LINES, InterestsForm, QueriesField
 from subscriptions.models import Subscriber, Topic
 
 FIELDS = ("interests", "muted_interests")
-MAX_TEXT = 60  # Characters of a chip.
+MAX_CHIP_LENGTH = 60  # Characters of a chip.
 MAX_BROADER = 3  # Phrases, and topics.
 MAX_DIGITS = 6  # Of the number of an entry.
 MAX_UNKNOWN = 5  # Words that are named.
 MAX_SUGGESTIONS = 3  # Of a page: each compares a word with all known ones.
-SEARCHED = (WORDS, AUTHOR, CATEGORY, "")
+SEARCH_KINDS = (WORDS, AUTHOR, CATEGORY, "")
 #: Letters of other scripts, and words that sentences in German and French have.
 FOREIGN = re.compile(
     r"[^\W\d_a-z\u00aa-\u024f\u0370-\u03ff]|\b(?:"
@@ -79,9 +79,9 @@ class Chip:
     title: str = ""  # Of a paper.
 
     @property
-    def short(self) -> str:
-        text = ", ".join(_names(self.entry)) or self.title or self.entry.text
-        return Truncator(text).chars(MAX_TEXT)
+    def short_text(self) -> str:
+        text = ", ".join(_author_names(self.entry)) or self.title or self.entry.text
+        return Truncator(text).chars(MAX_CHIP_LENGTH)
 
     @property
     def text(self) -> str:
@@ -90,22 +90,22 @@ class Chip:
 
     def _text(self):
         kind, text = self.entry.kind, self.entry.text
-        if _names(self.entry):
-            return _("by %s") % self.short
+        if _author_names(self.entry):
+            return _("by %s") % self.short_text
         codes = categories_named(text) if kind in (CATEGORY, "") else ()
         if len(codes) == 1 and (name := CATEGORIES.get(codes[0])):
             return _("papers of %(code)s: %(name)s") % {"code": codes[0], "name": name}
         label = {TOPIC: _("topic: %s"), TEXT: _("text: %s"), UNREAD: _("can’t read: %s")}
         label |= {PAPER: _("like “%s”"), ORCID: _("papers of %s")}
-        return label.get(kind, "%s") % self.short
+        return label.get(kind, "%s") % self.short_text
 
 
-def _names(entry):
+def _author_names(entry):
     """Return the authors that an entry follows."""
     return queried_authors(entry.text) if entry.kind in (AUTHOR, "") else ()
 
 
-def shown(form: InterestsForm, now) -> dict[str, str]:
+def chips_of_form(form: InterestsForm, now) -> dict[str, str]:
     """Return the chips of the fields of a form, as HTML by the name of the field."""
     if form.is_bound and not form.is_valid():
         return {}
@@ -113,16 +113,16 @@ def shown(form: InterestsForm, now) -> dict[str, str]:
     entries_by_field = {name: _read(name, form[name].value() or "", subscriber) for name in FIELDS}
     try:
         with slot():
-            counts = counted(entries_by_field["interests"], now, subscriber=subscriber)
+            counts = count_matches(entries_by_field["interests"], now, subscriber=subscriber)
     except Busy:
         counts = {}
     return {
-        name: render(name, entries, counts, subscriber=subscriber) + undo(name, form.data)
+        name: render(name, entries, counts, subscriber=subscriber) + undo_button(name, form.data)
         for name, entries in entries_by_field.items()
     }
 
 
-def counted(entries: Sequence[Entry], now, window=None, subscriber=None) -> dict[Entry, int]:
+def count_matches(entries: Sequence[Entry], now, window=None, subscriber=None) -> dict[Entry, int]:
     """Return how many papers of the last week match each entry. Empty without a model."""
     # The model and numpy, which only processes that rank import.
     from digest.indexing import model_store
@@ -172,14 +172,14 @@ def render(
     chips = []
     for entry in entries:
         title, _abstract = texts.get(entry.text, ("", ""))
-        is_awaited = entry.kind in (PAPER, ORCID) and not title
-        hint = _look_up(topics[entry]) if is_awaited else reader.remark(entry)
+        is_unresolved = entry.kind in (PAPER, ORCID) and not title
+        hint = _look_up_hint(topics[entry]) if is_unresolved else reader.hint(entry)
         chips.append(Chip(entry, reader.line(entry), counts.get(entry), hint, title))
     context = {"chips": chips, "name": name, "action": action}
     return render_to_string("digest/_entries.html", context)
 
 
-def listed(selection: TopicSelection) -> str:
+def plain_chips(selection: TopicSelection) -> str:
     """Return what is followed and muted as chips without buttons, as HTML."""
     entries = []
     for topics, queries, is_muted in (
@@ -194,69 +194,71 @@ def listed(selection: TopicSelection) -> str:
     return render_to_string("digest/_interests.html", {"chips": chips, "has_orcid": has_orcid})
 
 
-def undo(name: str, sent: Mapping[str, str], action: str = "") -> str:
+def undo_button(name: str, params: Mapping[str, str], action: str = "") -> str:
     """Return the button that brings back what a button of a chip has removed, as HTML."""
-    context = {"name": name, "line": sent.get(f"removed_{name}", ""), "action": action}
+    context = {"name": name, "line": params.get(f"removed_{name}", ""), "action": action}
     return render_to_string("digest/_undo.html", context | {"number": MAX_LINES})
 
 
-def broader(entries: Sequence[Entry], now, window) -> list[tuple[str, str]]:
+def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str, str]]:
     """Return shorter phrases that papers of the last week match, and topics with their words.
 
     Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
     the entries.
     """
     reader = _Reader("interests")
-    shorter: dict[Entry, int] = {}
+    positions: dict[Entry, int] = {}
     own_terms: set[str] = set()
     for position, entry in enumerate(entries):
         if entry.is_muted or entry.kind not in (WORDS, ""):
             continue
         own_terms.update(terms(entry.text))
-        if reader.knows_papers and reader.words.suggestion(entry.text):
+        if reader.knows_papers and reader.vocabulary.suggestion(entry.text):
             continue  # Its chip offers the right spelling.
         words = entry.text.split()
         for part in (words[:-1], words[1:]):
             if text := trimmed(" ".join(part)):
-                shorter.setdefault(Entry(WORDS, text), position)
-    counts = counted([*shorter], now, window)
+                positions.setdefault(Entry(WORDS, text), position)
+    counts = count_matches([*positions], now, window)
     shared = {
         topic.name: len(own_terms & {*terms(f"{topic.name} {topic.query}")})
         for topic in Topic.objects.offered().by_subject()
     }
-    edits = [(phrase.text, f"{shorter[phrase]}:{reader.line(phrase)}") for phrase in _most(counts)]
-    return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _most(shared))]
+    edits = [(phrase.text, f"{positions[phrase]}:{reader.line(phrase)}") for phrase in _top(counts)]
+    return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _top(shared))]
 
 
-def _most(counts):
+def _top(counts):
     """Return the keys with the highest counts, without those with none."""
     return [key for key, count in Counter(counts).most_common(MAX_BROADER) if count]
 
 
-def searches(entries: Sequence[Entry]) -> list[str]:
+def searchable_lines(entries: Sequence[Entry]) -> list[str]:
     """Return the lines of entries whose words papers have, for searches of earlier ones."""
     reader = _Reader("interests")
-    searchable = [entry for entry in entries if not entry.is_muted and entry.kind in SEARCHED]
-    return [entry.text for entry in searchable if reader.knows_papers and not reader.unknown(entry)]
+    if not reader.knows_papers:
+        return []
+    followed = [entry for entry in entries if not entry.is_muted and entry.kind in SEARCH_KINDS]
+    return [entry.text for entry in followed if not reader.unknown_words(entry)]
 
 
-def edited(sent: QueryDict, subscriber: Subscriber | None = None) -> QueryDict:
+def apply_edit(params: QueryDict, subscriber: Subscriber | None = None) -> QueryDict:
     """Return what a form has sent, with the change that a button of a chip asks for."""
-    sent = sent.copy()
+    params = params.copy()
     for name in FIELDS:
         with suppress(ValidationError):
-            sent[name] = QueriesField().clean(sent.get(name, ""))  # Papers of a bibliography.
-        number, _colon, line = sent.get(f"edit_{name}", "").partition(":")
+            params[name] = QueriesField().clean(params.get(name, ""))  # Papers of a bibliography.
+        number, _colon, line = params.get(f"edit_{name}", "").partition(":")
         if not (number.isdecimal() and len(number) < MAX_DIGITS):
             continue
         with suppress(ValidationError):
-            entries = _read(name, QueriesField().clean(sent.get(name, "")), subscriber)
+            entries = _read(name, QueriesField().clean(params.get(name, "")), subscriber)
             reader, position = _Reader(name), int(number)
             lines = [reader.line(entry) for entry in entries]
-            sent[f"removed_{name}"] = "" if line else "".join(lines[position : position + 1])
+            params[f"removed_{name}"] = "" if line else "".join(lines[position : position + 1])
             lines[position : position + 1] = [line] if line else []
-            sent[name] = "\n".join(dict.fromkeys(lines))
-    return sent
+            params[name] = "\n".join(dict.fromkeys(lines))
+    return params
 
 
 def _read(name, text, subscriber):
@@ -271,17 +273,17 @@ class _Reader:
         # numpy, which only processes that read interests import.
         from digest.indexing import vocabulary
 
-        self.words, self.is_muted_field = vocabulary.current(), name == "muted_interests"
-        self.knows_papers = isinstance(self.words, vocabulary.PaperVocabulary)
+        self.vocabulary, self.is_muted_field = vocabulary.current(), name == "muted_interests"
+        self.knows_papers = isinstance(self.vocabulary, vocabulary.PaperVocabulary)
         self.suggestions = 0
 
     def line(self, entry: Entry) -> str:
         line = f"{TOPIC}: {entry.text}"  # Even if an old entry is called so.
         if not entry.slug:
-            line = entry_lines.written(replace(entry, is_muted=False), self.words)
+            line = entry_lines.written(replace(entry, is_muted=False), self.vocabulary)
         return f"not: {line}" if entry.is_muted and not self.is_muted_field else line
 
-    def remark(self, entry: Entry) -> Hint | None:
+    def hint(self, entry: Entry) -> Hint | None:
         kind, text = entry.kind, entry.text
         if kind == UNREAD:
             return Hint(_why_unread(text))
@@ -290,71 +292,71 @@ class _Reader:
         if kind == TOPIC:
             line = self.line(replace(entry, kind=WORDS, slug=""))
             return Hint(_("One of our topics."), _("Search for the words instead"), line)
-        if kind == "" and (new := self._reading(entry)):
-            return Hint(_("We would now read this as %s.") % new[0], _("Use"), new[1])
+        if kind == "" and (reading := self._current_reading(entry)):
+            return Hint(_("We would now read this as %s.") % reading[0], _("Use"), reading[1])
         if not self.knows_papers or entry.is_muted or categories_named(text):
             return None
-        unknown = self.unknown(entry)
-        if _names(entry):
+        unknown_words = self.unknown_words(entry)
+        if _author_names(entry):
             message = _(
                 "No author named %s. Check the spelling; if papers have only an initial, "
                 "add the last name."
             )
-            return Hint(message % " ".join(unknown)) if unknown else None
-        return self._on_words(text, unknown, is_text=kind == TEXT)
+            return Hint(message % " ".join(unknown_words)) if unknown_words else None
+        return self._words_hint(text, unknown_words, is_text=kind == TEXT)
 
-    def _reading(self, entry):
+    def _current_reading(self, entry):
         """Return how an entry from before there were kinds would be read now, if that differs."""
-        entries = entry_lines.read(entry.text, self.words)
-        entries = [replace(new, is_muted=new.is_muted != entry.is_muted) for new in entries]
-        is_alike = all(new.is_muted == entry.is_muted and not new.slug for new in entries)
-        if is_alike and _matching([entry]) == _matching(entries):
+        readings = entry_lines.read(entry.text, self.vocabulary)
+        readings = [replace(new, is_muted=new.is_muted != entry.is_muted) for new in readings]
+        has_same_mutes = all(r.is_muted == entry.is_muted and not r.slug for r in readings)
+        if has_same_mutes and _match_keys([entry]) == _match_keys(readings):
             return None
-        return ", ".join(Chip(new).text for new in entries), "\n".join(map(self.line, entries))
+        return ", ".join(Chip(r).text for r in readings), "\n".join(map(self.line, readings))
 
-    def unknown(self, entry: Entry) -> list[str]:
+    def unknown_words(self, entry: Entry) -> list[str]:
         """Return the words of an entry that no author's name has, or no paper."""
-        names = _names(entry)
+        names = _author_names(entry)
         if not names:
-            return self.words.unknown_words(entry.text)
+            return self.vocabulary.unknown_words(entry.text)
         words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
-        has_name = self.words.index.has_name
+        has_name = self.vocabulary.index.has_name
         return [word for word in words if word.casefold() not in SUFFIXES and not has_name(word)]
 
-    def _on_words(self, text, unknown, *, is_text):
+    def _words_hint(self, text, unknown_words, *, is_text):
         # numpy, which only processes that read interests import.
         from digest.indexing.vocabulary import MOSTLY_UNKNOWN
 
-        if is_text and len(unknown) < MOSTLY_UNKNOWN * len({*terms(text)}):
+        if is_text and len(unknown_words) < MOSTLY_UNKNOWN * len({*terms(text)}):
             return None
-        if unknown and not is_text and self.suggestions < MAX_SUGGESTIONS:
+        if unknown_words and not is_text and self.suggestions < MAX_SUGGESTIONS:
             self.suggestions += 1
-            if suggestion := self.words.suggestion(text):
+            if suggestion := self.vocabulary.suggestion(text):
                 return Hint(_("Did you mean"), f"{suggestion}?", suggestion)
         words, author = text.split(), f"author: {text}"
         is_name = entry_lines.NAME.fullmatch(text) and 1 < len(words) <= entry_lines.MAX_NAME_WORDS
-        if not unknown:
-            is_author = is_name and len(self.words.index.named(text, or_initials=True))
+        if not unknown_words:
+            is_author = is_name and len(self.vocabulary.index.named(text, or_initials=True))
             message = _("Also the name of an author.")
             return Hint(message, _("Follow the author"), author) if is_author else None
         if is_name and all(word[0].isupper() for word in words):
             message = _("No recent paper mentions %s.") % text
             return Hint(message, _("Follow an author of this name"), author)
-        message = _("No recent paper mentions %s.") % ", ".join(unknown[:MAX_UNKNOWN])
+        message = _("No recent paper mentions %s.") % ", ".join(unknown_words[:MAX_UNKNOWN])
         if FOREIGN.search(text) or get_language() != "en":
             message = f"{message} {_('Papers are in English: try English words.')}"
         return Hint(message)
 
 
-def _look_up(topic: Topic) -> Hint:
+def _look_up_hint(topic: Topic) -> Hint:
     """Return what is known of a paper or an ORCID that has to be looked up."""
-    row = getattr(topic, "added_paper", None)
-    if row and row.works:
-        titles = [parse_entry(work)[0] for work in row.works]
+    lookup = getattr(topic, "added_paper", None)
+    if lookup and lookup.works:
+        titles = [parse_entry(work)[0] for work in lookup.works]
         message = ngettext("We found %d paper.", "We found %d papers.", len(titles)) % len(titles)
-        lines = "\n".join(f"{PAPER}: {work}" for work in row.works)
+        lines = "\n".join(f"{PAPER}: {work}" for work in lookup.works)
         return Hint(message, _("These are mine: add them"), lines, titles)
-    if row and not row.due_at:
+    if lookup and not lookup.due_at:
         return Hint(_("Not found. Paste the titles of papers instead."))
     if topic.pk:
         return Hint(_("Being looked up."))
@@ -364,14 +366,14 @@ def _look_up(topic: Topic) -> Hint:
     return Hint(_("Looked up once your address is confirmed and this is saved."))
 
 
-def _matching(entries):
+def _match_keys(entries):
     """Return the lines, categories and authors that these entries match."""
     # numpy, which only processes that rank import.
     from digest.personalization.profiles import to_interest
 
     parsed = [to_interest(topic) for topic in _topics_of(entries).values()]
-    kinds = ("lines", "categories", "authors")
-    return [{part for interest in parsed for part in getattr(interest, kind)} for kind in kinds]
+    names = ("lines", "categories", "authors")
+    return [{key for interest in parsed for key in getattr(interest, name)} for name in names]
 
 
 def _why_unread(text):

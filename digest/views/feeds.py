@@ -27,7 +27,7 @@ from digest import wording
 from digest.models import Paper, PaperEvent, Pick
 from digest.papers import summaries
 from digest.views.page_cache import same_for_all
-from digest.views.papers import MAX_PAPERS, latest
+from digest.views.papers import MAX_PAPERS, latest_papers
 from digest.wording import reason_of
 from subscriptions.mail.plaintext import cleaned, one_line
 from subscriptions.models import Letter, Subscriber, Topic
@@ -37,7 +37,7 @@ from subscriptions.views.access import token_page
 MAX_PICKS = 100
 MAX_AUTHORS = 50  # Of an entry.
 #: Events that mark an entry as updated.
-NEWS = (PaperEvent.Kind.REVISED, PaperEvent.Kind.WITHDRAWN, PaperEvent.Kind.PUBLISHED)
+UPDATE_EVENTS = (PaperEvent.Kind.REVISED, PaperEvent.Kind.WITHDRAWN, PaperEvent.Kind.PUBLISHED)
 
 #: A paper, its text as HTML, and when it was last updated.
 type Entry = tuple[Paper, str, datetime]
@@ -50,7 +50,7 @@ class Atom(Atom1Feed):
 
     def latest_post_date(self):
         if not self.items:
-            return _beginning(timezone.localdate())
+            return _midnight(timezone.localdate())
         return super().latest_post_date()
 
     def add_item_elements(self, handler, item):
@@ -93,28 +93,28 @@ def _response(feed_type, title: str, entries: Iterable[Entry], **channel) -> Htt
             one_line(wording.title(paper)),
             settings.SITE_URL + paper.get_absolute_url(),
             html,
-            unique_id=_identity(paper),
-            pubdate=_beginning(paper.day),
+            unique_id=_entry_id(paper),
+            pubdate=_midnight(paper.day),
             updateddate=updated_at,
             categories=paper.fields,
             authors=[one_line(name) for name in paper.authors[:MAX_AUTHORS]],
         )
-    changed = {"Last-Modified": http_date(feed.latest_post_date().timestamp())}
-    return HttpResponse(feed.writeString("utf-8"), feed.content_type, headers=changed)
+    headers = {"Last-Modified": http_date(feed.latest_post_date().timestamp())}
+    return HttpResponse(feed.writeString("utf-8"), feed.content_type, headers=headers)
 
 
-def _identity(paper):
+def _entry_id(paper):
     """Return the permanent id of an entry."""
     if paper.is_arxiv:
         return f"https://arxiv.org/abs/{paper.pk}"
-    return f"{_tag()}papers/{quote(paper.pk)}"
+    return f"{_tag_prefix()}papers/{quote(paper.pk)}"
 
 
-def _tag():
+def _tag_prefix():
     return f"tag:{urlsplit(settings.SITE_URL).hostname},2026:"
 
 
-def _beginning(day):
+def _midnight(day):
     return datetime.combine(day, time(), UTC)
 
 
@@ -122,13 +122,13 @@ def _beginning(day):
 
 
 def _entries(papers) -> list[Entry]:
-    events = PaperEvent.objects.filter(paper__in=papers, kind__in=NEWS).order_by("at")
-    news = {event.paper_id: event.at for event in events}
+    events = PaperEvent.objects.filter(paper__in=papers, kind__in=UPDATE_EVENTS).order_by("at")
+    event_times = {event.paper_id: event.at for event in events}
     return [
         (
             paper,
             format_html("<p>{}</p>", cleaned(paper.abstract)),
-            max(_beginning(paper.day), news.get(paper.pk, _beginning(paper.day))),
+            max(_midnight(paper.day), event_times.get(paper.pk, _midnight(paper.day))),
         )
         for paper in papers
     ]
@@ -137,18 +137,18 @@ def _entries(papers) -> list[Entry]:
 @same_for_all()
 def topic(request, slug, feed_type=Atom):
     """The latest papers of a topic. A merged topic redirects to the one that stays."""
-    (today,) = Topic.objects.current_slugs([slug])
-    name = f"topic-feed{feed_type.suffix}"
-    if today != slug:
-        return redirect(name, today, permanent=True)
+    (current_slug,) = Topic.objects.current_slugs([slug])
+    url_name = f"topic-feed{feed_type.suffix}"
+    if current_slug != slug:
+        return redirect(url_name, current_slug, permanent=True)
     topic = get_object_or_404(Topic.objects.curated(), slug=slug)
     return _response(
         feed_type,
         f"{one_line(topic.name)} · {settings.SITE_NAME}",
-        _entries(latest(topic) or []),
+        _entries(latest_papers(topic) or []),
         subtitle=one_line(topic.description),
         link=settings.SITE_URL + reverse("topic", args=[slug]),
-        feed_url=settings.SITE_URL + reverse(name, args=[slug]),
+        feed_url=settings.SITE_URL + reverse(url_name, args=[slug]),
     )
 
 
@@ -158,12 +158,12 @@ def search(request, feed_type=Atom):
     from digest.views import search  # numpy, which only pages that rank import.
 
     results = search.find(request.GET.get("q", ""), newest=True, size=MAX_PAPERS)
-    if not results.asked:
+    if not results.query:
         raise Http404
-    query = urlencode({"q": results.asked})
+    query = urlencode({"q": results.query})
     return _response(
         feed_type,
-        f"{one_line(results.asked)} · {settings.SITE_NAME}",
+        f"{one_line(results.query)} · {settings.SITE_NAME}",
         _entries([result.paper for result in results.results]),
         subtitle=_("The newest papers that match this search."),
         link=f"{settings.SITE_URL}{reverse('search')}?{query}",
@@ -180,7 +180,7 @@ def url(subscriber: Subscriber, feed_type=Atom) -> str:
     return settings.SITE_URL + reverse(f"reader-feed{feed_type.suffix}", args=[token])
 
 
-def _text(paper):
+def _entry_text(paper):
     return " ".join(filter(None, (wording.labelled_summary(paper), paper.abstract)))
 
 
@@ -198,12 +198,12 @@ def reader(request, token, feed_type=Atom):
                 "preferences have the new feed."
             )
         return HttpResponse(message, "text/plain; charset=utf-8", status=410)
-    picks = Pick.objects.leading().filter(subscriber=subscriber)
-    sent = picks.exclude(digest__letter__state__in=Letter.UNSENT)
+    leading = Pick.objects.leading().filter(subscriber=subscriber)
+    sent_picks = leading.exclude(digest__letter__state__in=Letter.UNSENT)
     # The creation of the letter doesn't change with the subscriber's hour or time zone.
-    dated = sent.annotate(updated_at=F("digest__letter__created_at"))
-    latest = list(dated.select_related("paper").order_by("-digest__day", "position")[:MAX_PICKS])
-    summaries.attach([pick.paper for pick in latest], subscriber.summary_language)
+    dated = sent_picks.annotate(updated_at=F("digest__letter__created_at"))
+    picks = list(dated.select_related("paper").order_by("-digest__day", "position")[:MAX_PICKS])
+    summaries.attach([pick.paper for pick in picks], subscriber.summary_language)
     html = "<p><strong>{}</strong></p><p>{}</p>"
     with translation.override(subscriber.language_or_default):
         subtitle = _("The papers in your digests, each with the reason it was picked.")
@@ -214,14 +214,14 @@ def reader(request, token, feed_type=Atom):
             _("Your papers · %(site)s") % {"site": settings.SITE_NAME},
             (
                 (
-                    p.paper,
-                    format_html(html, one_line(reason_of(p)), cleaned(_text(p.paper))),
-                    p.updated_at,
+                    pick.paper,
+                    format_html(html, one_line(reason_of(pick)), cleaned(_entry_text(pick.paper))),
+                    pick.updated_at,
                 )
-                for p in latest
+                for pick in picks
             ),
             subtitle=subtitle,
             link=settings.SITE_URL + reverse("home"),
             feed_url=url(subscriber, feed_type),
-            feed_guid=f"{_tag()}readers/{subscriber.public_id}",
+            feed_guid=f"{_tag_prefix()}readers/{subscriber.public_id}",
         )

@@ -14,7 +14,7 @@ from digest.models import Paper
 from digest.models.papers import CATEGORY
 from digest.numbers import grouped
 
-NAMES = ("field", "since", "code", "view")  # Query parameters.
+QUERY_PARAMS = ("field", "since", "code", "view")  # Query parameters.
 PERIODS = {7: _("Past week"), 30: _("Past month"), 365: _("Past year")}
 MAX_FIELDS = 25  # Of the form.
 
@@ -29,38 +29,38 @@ class Filters:
     is_compact: bool = False
 
     @classmethod
-    def of(cls, sent) -> "Filters":
+    def of(cls, params) -> "Filters":
         """Return the filters of a query string. Unknown values are ignored."""
-        field = sent.get("field", "")[:100]
+        field = params.get("field", "")[:100]
         return cls(
             field if CATEGORY.fullmatch(field) else "",
-            next((days for days in PERIODS if str(days) == sent.get("since")), 0),
-            sent.get("code") == "1",
-            sent.get("view") == "compact",
+            next((days for days in PERIODS if str(days) == params.get("since")), 0),
+            params.get("code") == "1",
+            params.get("view") == "compact",
         )
 
     @property
-    def hides_some(self) -> bool:
+    def hides_papers(self) -> bool:
         return bool(self.field or self.days or self.has_code)
 
     @property
-    def names(self) -> list:
+    def labels(self) -> list:
         """Return what is set, as the form names it."""
         code, view = self.has_code and _("With code"), self.is_compact and _("Titles only")
         return list(filter(None, [self.field, PERIODS.get(self.days), code, view]))
 
     @property
     def query(self) -> str:
-        values = {"field": self.field, "since": self.days, "code": int(self.has_code)}
-        values["view"] = "compact" if self.is_compact else ""
-        return urlencode({name: value for name, value in values.items() if value})
+        params = {"field": self.field, "since": self.days, "code": int(self.has_code)}
+        params["view"] = "compact" if self.is_compact else ""
+        return urlencode({name: value for name, value in params.items() if value})
 
     def passes(self, paper) -> bool:
         """Return whether a paper is to be shown. Ignores `days`."""
         is_in_field = not self.field or self.field in paper.categories
         return is_in_field and bool(paper.github or not self.has_code)
 
-    def passing(self, ids: Sequence[str]) -> set[str]:
+    def passing_ids(self, ids: Sequence[str]) -> set[str]:
         """Return the ids of the papers that are to be shown. Runs one query."""
         papers = Paper.objects.filter(pk__in=ids)
         if self.days:
@@ -70,13 +70,13 @@ class Filters:
 
     def context(self, papers: Iterable, *, is_dated: bool = False) -> dict:
         """Return what _filters.html shows, with the number of these papers in each field."""
-        totals = Counter(chain.from_iterable(paper.categories for paper in papers))
-        counts = Counter({name: totals[name] for name in totals if CATEGORY.fullmatch(name)})
+        names = chain.from_iterable(paper.categories for paper in papers)
+        counts = Counter(name for name in names if CATEGORY.fullmatch(name))
         fields = counts.most_common(MAX_FIELDS)
         if self.field and self.field not in dict(fields):
             fields.append((self.field, counts[self.field]))
         periods = PERIODS.items() if is_dated else ()
-        options = [(name, grouped(number)) for name, number in sorted(fields)]
+        options = [(name, grouped(count)) for name, count in sorted(fields)]
         return {"filters": self, "fields": options, "periods": periods}
 
 

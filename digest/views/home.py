@@ -30,7 +30,7 @@ from subscriptions.views import signup
 
 MAX_PAPERS = 10
 MAX_DAYS = 7  # Links to so many days before,
-RECENT = timedelta(days=21)  # of the last three weeks.
+RECENT_DAYS = timedelta(days=21)  # of the last three weeks.
 MAX_SEARCHES = 5  # Links to searches for what came earlier.
 SIZE = 10  # Papers of a digest,
 INVITATION_SIZE = 3  # of which an invitation has the first.
@@ -46,20 +46,20 @@ class Parts(NamedTuple):
     digest: str
 
 
-def parts_for(sent: QueryDict, now, *, has_errors: bool = False) -> Parts:
+def parts_for(params: QueryDict, now, *, has_errors: bool = False) -> Parts:
     """Return the chips and the preview for what a visitor would follow, or an example, as HTML.
 
     With `has_errors`, the form names the wrong fields, and the parts don't.
     """
-    form = TopicsForm(sent if any(name in sent for name in PREVIEW_FIELDS) else None)
+    form = TopicsForm(params if any(name in params for name in PREVIEW_FIELDS) else None)
     if has_errors and form.errors:
-        return Parts("", example(now))
+        return Parts("", example_digest(now))
     if form.is_bound and not form.is_valid():
         return Parts("", _preview(form=form))
     selection = form.topic_selection() if form.is_bound else TopicSelection()
-    undo = chips.undo("interests", sent, reverse("preview"))
+    undo_button = chips.undo_button("interests", params, reverse("preview"))
     if selection == TopicSelection():
-        return Parts(undo, example(now))
+        return Parts(undo_button, example_digest(now))
     slugs = sorted(topic.slug for topic in form.cleaned_data["topics"])
     try:
         entry_chips, digest = get_or_make(
@@ -67,10 +67,10 @@ def parts_for(sent: QueryDict, now, *, has_errors: bool = False) -> Parts:
         )
     except Busy:
         entry_chips, digest = _chips(form.entries), _preview(is_busy=True)
-    return Parts(entry_chips + undo, digest)
+    return Parts(entry_chips + undo_button, digest)
 
 
-def example(now) -> str:
+def example_digest(now) -> str:
     """Return the first digest for one of the subjects, a different one each day."""
     subjects = Topic.objects.offered().by_subject().order_by("pk")
 
@@ -85,12 +85,12 @@ def example(now) -> str:
         for topic in (topics[start:] + topics[:start])[:MAX_EXAMPLES]:
             try:
                 with slot():
-                    day = preview.first_digest(profile_for(TopicSelection([topic]), SIZE), now)
+                    digest = preview.first_digest(profile_for(TopicSelection([topic]), SIZE), now)
             except model_store.NotFitted:
                 break
-            if len(day.choices) >= MIN_PICKS:
-                preview.add_picks(day)
-                return _preview(first_digest=day, example=topic)
+            if len(digest.choices) >= MIN_PICKS:
+                preview.add_picks(digest)
+                return _preview(first_digest=digest, example=topic)
         return _preview(is_empty=True)
 
     try:
@@ -106,17 +106,17 @@ def example_papers(topics, now) -> list[dict[str, str]]:
     from digest.planning import preview
 
     try:
-        day = preview.first_digest(profile_for(TopicSelection([*topics]), INVITATION_SIZE), now)
+        digest = preview.first_digest(profile_for(TopicSelection([*topics]), INVITATION_SIZE), now)
     except model_store.NotFitted:
         return []
-    preview.add_picks(day)
+    preview.add_picks(digest)
     return [
         {
             "title": paper.title,
             "authors": ", ".join(paper.authors[:5]) + (" …" if len(paper.authors) > 5 else ""),
             "url": settings.SITE_URL + paper.get_absolute_url(),
         }
-        for paper in (pick.paper for pick in day.picks)
+        for paper in (pick.paper for pick in digest.picks)
     ]
 
 
@@ -129,7 +129,7 @@ def newest_papers(now) -> str:
         day = papers.values_list("day", flat=True).first()
         if day is None:
             return render_to_string("digest/_newest.html", {"today": today})
-        days = papers.filter(day__gt=day - RECENT).values("day").annotate(count=Count("pk"))
+        days = papers.filter(day__gt=day - RECENT_DAYS).values("day").annotate(count=Count("pk"))
         newest_day, *earlier_days = days.order_by("-day")[: MAX_DAYS + 1]
         papers = papers.filter(day=day).with_stars()
         papers = list(papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:MAX_PAPERS])
@@ -157,22 +157,22 @@ def _ranked_parts(entries, selection, now):
 
     with slot():
         try:
-            result = preview.preview_digests(profile_for(selection, SIZE), now)
+            digests = preview.preview_digests(profile_for(selection, SIZE), now)
         except model_store.NotFitted:
             return Parts(_chips(entries), _preview(is_early=True))
-        counts = chips.counted(entries, now, result.window)
-        total = sum(len(day.picks) for day in result.past_digests)
-        is_empty = not (result.first_digest.picks or total)
-        broader = chips.broader(entries, now, result.window) if is_empty else []
+        counts = chips.count_matches(entries, now, digests.window)
+        pick_count = sum(len(day.picks) for day in digests.past_digests)
+        is_empty = not (digests.first_digest.picks or pick_count)
+        suggestions = chips.broader_suggestions(entries, now, digests.window) if is_empty else []
     context = {
-        "total": total,
+        "total": pick_count,
         "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in entries),
-        "a_day": round(total / len(result.past_digests)),
-        "sent": [day for day in result.past_digests if day.picks],
-        "broader": broader,
-        "earlier": chips.searches(entries)[:MAX_SEARCHES] if is_empty else [],
+        "a_day": round(pick_count / len(digests.past_digests)),
+        "sent": [day for day in digests.past_digests if day.picks],
+        "broader": suggestions,
+        "earlier": chips.searchable_lines(entries)[:MAX_SEARCHES] if is_empty else [],
     }
-    return Parts(_chips(entries, counts), _preview(**vars(result), **context))
+    return Parts(_chips(entries, counts), _preview(**vars(digests), **context))
 
 
 def _chips(entries, counts=None):
@@ -224,34 +224,34 @@ def preview(request):
         response["X-Robots-Tag"] = "noindex"
         patch_cache_control(response, private=True)  # Also because it may say "busy".
         return response
-    sent, query = chips.edited(request.POST), QueryDict(mutable=True)
+    params, query = chips.apply_edit(request.POST), QueryDict(mutable=True)
     for name in PREVIEW_FIELDS:
-        query.setlist(name, [text for text in sent.getlist(name) if text.strip()])
+        query.setlist(name, [line for line in params.getlist(name) if line.strip()])
     url = f"{reverse('home')}?{query.urlencode()}"
     if len(url) > MAX_URL_LENGTH:
-        return _home(request, sent)
+        return _home(request, params)
     return redirect(f"{url}#digest")
 
 
-def _home(request, sent, sign_up_form=None):
-    slugs = Topic.objects.current_slugs(sent.getlist("topics"))
-    sent = _with_topics(sent, slugs)
-    rows = Topic.objects.curated().filter(slug__in=without_nul(slugs))
-    curated_slugs = set(rows.values_list("slug", flat=True)) if slugs else set()
-    curated_sent = _with_topics(sent, [slug for slug in slugs if slug in curated_slugs])
+def _home(request, params, sign_up_form=None):
+    slugs = Topic.objects.current_slugs(params.getlist("topics"))
+    params = _with_topics(params, slugs)
+    curated_topics = Topic.objects.curated().filter(slug__in=without_nul(slugs))
+    curated_slugs = set(curated_topics.values_list("slug", flat=True)) if slugs else set()
+    curated_params = _with_topics(params, [slug for slug in slugs if slug in curated_slugs])
     now, has_errors = timezone.now(), sign_up_form is not None
     context = {
-        "form": sign_up_form or SignUpForm.choosing(sent),
+        "form": sign_up_form or SignUpForm.with_choices(params),
         "consent": signup.CONSENT,
         **Topic.objects.offered_with(slugs).grouped(),
         "gone": [slug for slug in slugs if slug not in curated_slugs and not has_errors],
-        "parts": parts_for(curated_sent, now, has_errors=has_errors),
+        "parts": parts_for(curated_params, now, has_errors=has_errors),
         "newest": newest_papers(now),
     }
     response = render(request, "digest/home.html", context, status=400 if has_errors else 200)
     if has_errors:
         add_never_cache_headers(response)
-    elif any(name in sent for name in PREVIEW_FIELDS):  # Private, and not for search engines.
+    elif any(name in params for name in PREVIEW_FIELDS):  # Private, and not for search engines.
         response["X-Robots-Tag"] = "noindex"
         patch_cache_control(response, private=True, max_age=60)
     else:
@@ -259,12 +259,12 @@ def _home(request, sent, sign_up_form=None):
     return response
 
 
-def _with_topics(sent, slugs):
+def _with_topics(params, slugs):
     """Return the query with these topics instead of its own, if it has any."""
-    sent = sent.copy()
-    if "topics" in sent:
-        sent.setlist("topics", slugs)
-    return sent
+    params = params.copy()
+    if "topics" in params:
+        params.setlist("topics", slugs)
+    return params
 
 
 @same_for_all()
@@ -273,8 +273,8 @@ def topics(request):
     follows = Q(preferences__stance=TopicPreference.Stance.FOLLOW) & Q(
         preferences__subscriber__in=Subscriber.objects.subscribed()
     )
-    counted = Topic.objects.offered().annotate(followers=Count("preferences", filter=follows))
-    return render(request, "digest/topics.html", counted.order_by("name", "pk").grouped())
+    topics = Topic.objects.offered().annotate(followers=Count("preferences", filter=follows))
+    return render(request, "digest/topics.html", topics.order_by("name", "pk").grouped())
 
 
 def first_digest(subscriber) -> str:

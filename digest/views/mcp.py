@@ -17,14 +17,14 @@ from digest.views import api
 VERSION = "2026-07-28"
 HANDSHAKE_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 META = "io.modelcontextprotocol"
-CACHED = {"ttlMs": 3_600_000, "cacheScope": "public"}  # The same for everyone.
+CACHE_FIELDS = {"ttlMs": 3_600_000, "cacheScope": "public"}  # The same for everyone.
 INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32600, -32601, -32602
 HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
 
 TOOLS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["tools"]
 TYPES = {"string": str, "boolean": bool}
 #: Each takes the subscriber, the time and the tool's arguments.
-CALLS = {
+TOOL_FUNCTIONS = {
     "get_digest": lambda subscriber, now: api.latest_digest(subscriber),
     "search_papers": lambda _, now, query, newest=False: api.results_of(query, newest=newest),
     "get_paper": lambda subscriber, now, paper: api.paper_for(subscriber, paper),
@@ -33,7 +33,7 @@ CALLS = {
 }
 
 
-class Fault(Exception):
+class RpcError(Exception):
     """A request that is answered with a JSON-RPC error: its code, message and data, if any."""
 
 
@@ -41,30 +41,30 @@ class Fault(Exception):
 def answer(request, subscriber, now):
     if request.headers.get("Origin", settings.SITE_URL) != settings.SITE_URL:
         return JsonResponse({"error": "Scripts of other sites cannot use MCP."}, status=403)
-    number = None
+    request_id = None
     try:
-        method, params, number = _read(request)
-        if number is None:
+        method, params, request_id = _parse_request(request)
+        if request_id is None:
             return HttpResponse(status=202)  # A notification.
         _check_version(request, method, params)
-        result = {"resultType": "complete"} | _result(method, params, subscriber, now)
-    except Fault as fault:
+        result = {"resultType": "complete"} | _method_result(method, params, subscriber, now)
+    except RpcError as fault:
         error = dict(zip(("code", "message", "data"), fault.args, strict=False))
         status = 404 if error["code"] == METHOD_NOT_FOUND else 400
-        return JsonResponse({"jsonrpc": "2.0", "id": number, "error": error}, status=status)
-    return {"jsonrpc": "2.0", "id": number, "result": result}
+        return JsonResponse({"jsonrpc": "2.0", "id": request_id, "error": error}, status=status)
+    return {"jsonrpc": "2.0", "id": request_id, "result": result}
 
 
-def _read(request):
+def _parse_request(request):
     """Return the method, the parameters and the id, which notifications lack."""
     try:
         message = json.loads(request.body)
-        parts = message["method"], message.get("params", {}), message.get("id")
+        fields = message["method"], message.get("params", {}), message.get("id")
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
-        parts = None, None, None
-    if not all(map(isinstance, parts, (str, dict, int | str | None))):
-        raise Fault(INVALID_REQUEST, "Send one JSON-RPC request.")
-    return parts
+        fields = None, None, None
+    if not all(map(isinstance, fields, (str, dict, int | str | None))):
+        raise RpcError(INVALID_REQUEST, "Send one JSON-RPC request.")
+    return fields
 
 
 def _check_version(request, method, params) -> None:
@@ -79,39 +79,39 @@ def _check_version(request, method, params) -> None:
         expected["Mcp-Name"] = params.get("name")
     for name, value in expected.items():
         if request.headers.get(name) != value:
-            raise Fault(HEADER_MISMATCH, f"The header {name} differs from the request.")
+            raise RpcError(HEADER_MISMATCH, f"The header {name} differs from the request.")
     if version != VERSION:
         versions = {"supported": [VERSION, *HANDSHAKE_VERSIONS], "requested": version}
-        raise Fault(UNSUPPORTED_VERSION, "This version is not supported.", versions)
+        raise RpcError(UNSUPPORTED_VERSION, "This version is not supported.", versions)
 
 
-def _result(method, params, subscriber, now) -> dict:
+def _method_result(method, params, subscriber, now) -> dict:
     server = {"capabilities": {"tools": {}}, "serverInfo": {"name": "paperboy", "version": "1"}}
     match method:
         case "server/discover":
-            return server | CACHED | {"supportedVersions": [VERSION]}
+            return server | CACHE_FIELDS | {"supportedVersions": [VERSION]}
         case "initialize":
             versions, version = HANDSHAKE_VERSIONS, params.get("protocolVersion")
             return server | {"protocolVersion": version if version in versions else versions[0]}
         case "tools/list":
-            return CACHED | {"tools": TOOLS}
+            return CACHE_FIELDS | {"tools": TOOLS}
         case "tools/call":
-            return _call(params, subscriber, now)
-    raise Fault(METHOD_NOT_FOUND, "There is no such method.")
+            return _call_tool(params, subscriber, now)
+    raise RpcError(METHOD_NOT_FOUND, "There is no such method.")
 
 
-def _call(params, subscriber, now) -> dict:
-    name, arguments = params.get("name"), params.get("arguments") or {}
-    schema = next((tool["inputSchema"] for tool in TOOLS if tool["name"] == name), None)
+def _call_tool(params, subscriber, now) -> dict:
+    tool_name, arguments = params.get("name"), params.get("arguments") or {}
+    schema = next((tool["inputSchema"] for tool in TOOLS if tool["name"] == tool_name), None)
     if schema is None or not isinstance(arguments, dict):
-        raise Fault(INVALID_PARAMS, "There is no such tool.")
-    types = {key: TYPES[kind["type"]] for key, kind in schema["properties"].items()}
+        raise RpcError(INVALID_PARAMS, "There is no such tool.")
+    types = {name: TYPES[field["type"]] for name, field in schema["properties"].items()}
     if not set(schema["required"]) <= arguments.keys() <= types.keys() or not all(
-        isinstance(value, types[key]) for key, value in arguments.items()
+        isinstance(value, types[name]) for name, value in arguments.items()
     ):
-        raise Fault(INVALID_PARAMS, f"The arguments must be {json.dumps(schema)}.")
+        raise RpcError(INVALID_PARAMS, f"The arguments must be {json.dumps(schema)}.")
     try:
-        answer = CALLS[name](subscriber, now, **arguments)
+        answer = TOOL_FUNCTIONS[tool_name](subscriber, now, **arguments)
     except (BadRequest, Http404) as error:  # For the assistant to read.
         return {"content": [{"type": "text", "text": str(error)}], "isError": True}
     text = JsonResponse(answer).content.decode()

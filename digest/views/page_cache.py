@@ -18,7 +18,7 @@ from django.utils.translation import get_language
 from subscriptions.views.access import public_page
 
 SECONDS = 60
-MAKING_SECONDS = 10  # After so long, another request tries to make it.
+MAKE_LOCK_SECONDS = 10  # After so long, another request tries to make it.
 MAX_KEY_LENGTH = 1_000  # Pages with longer addresses are not cached.
 
 
@@ -32,26 +32,26 @@ def get_or_make[T](make: Callable[[], T], *key) -> T:
 
     While one request makes it anew, others get the previous one.
     """
-    name, pages = sha256(repr((get_language(), *key)).encode()).hexdigest(), caches["pages"]
-    value, until = pages.get(name, (None, 0))
-    is_old = time.monotonic() > until
-    if value is None or (is_old and pages.add(f"{name}-making", 1, MAKING_SECONDS)):
+    cache_key, cache = sha256(repr((get_language(), *key)).encode()).hexdigest(), caches["pages"]
+    value, fresh_until = cache.get(cache_key, (None, 0))
+    is_stale = time.monotonic() > fresh_until
+    if value is None or (is_stale and cache.add(f"{cache_key}-making", 1, MAKE_LOCK_SECONDS)):
         value = make()
-        pages.set(name, (value, time.monotonic() + SECONDS), 2 * SECONDS)
-        pages.delete(f"{name}-making")
+        cache.set(cache_key, (value, time.monotonic() + SECONDS), 2 * SECONDS)
+        cache.delete(f"{cache_key}-making")
     return value
 
 
-def same_for_all(*names: str) -> Callable:
+def same_for_all(*params: str) -> Callable:
     """Mark a view whose answer depends on the path, the language and these query parameters.
 
     It gets no cookie. The answer has an ETag.
     """
 
-    def mark(view):
+    def decorate(view):
         @public_page
         @wraps(view)
-        def shared(request, *args, **kwargs):
+        def cached_view(request, *args, **kwargs):
             def make():
                 response = view(request, *args, **kwargs)
                 if response.status_code != 200:
@@ -59,7 +59,7 @@ def same_for_all(*names: str) -> Callable:
                 etag = f'"{sha256(response.content).hexdigest()[:32]}"'
                 return response.content, dict(response.items()), etag
 
-            key = (request.path, [request.GET.get(name, "") for name in names])
+            key = (request.path, [request.GET.get(param, "") for param in params])
             try:
                 is_short = len(repr(key)) <= MAX_KEY_LENGTH
                 content, headers, etag = get_or_make(make, *key) if is_short else make()
@@ -68,9 +68,9 @@ def same_for_all(*names: str) -> Callable:
             response = HttpResponse(content, headers=headers)
             response["ETag"] = etag
             patch_cache_control(response, max_age=SECONDS)
-            modified = parse_http_date_safe(headers.get("Last-Modified", ""))
-            return get_conditional_response(request, etag, modified, response)
+            last_modified = parse_http_date_safe(headers.get("Last-Modified", ""))
+            return get_conditional_response(request, etag, last_modified, response)
 
-        return shared
+        return cached_view
 
-    return mark
+    return decorate

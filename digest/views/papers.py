@@ -20,7 +20,7 @@ from digest.papers import citations
 from digest.sources.arxiv import taxonomy
 from digest.sources.biorxiv.source import SERVERS
 from digest.sources.records import BadRecord, canonical_id
-from digest.views.filters import NAMES, NO_FILTERS, Filters
+from digest.views.filters import NO_FILTERS, QUERY_PARAMS, Filters
 from digest.views.page_cache import get_or_make, same_for_all
 from subscriptions.models import Topic, category_slug
 
@@ -41,11 +41,11 @@ def paper(request, identity):
     try:
         paper = Paper.objects.with_stars().get(pk=identity)
     except Paper.DoesNotExist:
-        return _no_paper(request, identity)
+        return _missing_paper_page(request, identity)
     topics = Topic.objects.offered().of_categories()
-    offered = get_or_make(lambda: set(topics.values_list("slug", flat=True)), "offered")
+    offered_slugs = get_or_make(lambda: set(topics.values_list("slug", flat=True)), "offered")
     source = "arxiv" if paper.is_arxiv else paper.pk.partition(":")[0]
-    slugs = [category_slug(category, source) for category in paper.fields]
+    field_slugs = [category_slug(category, source) for category in paper.fields]
     events = list(paper.events.all()) if paper.may_have_news else []
     context = {
         "paper": paper,
@@ -53,8 +53,8 @@ def paper(request, identity):
         "events": [_event_context(event) for event in events],
         "is_told": any(event.note == paper.journal_ref for event in events),
         "fields": [
-            {"name": name, "slug": slug if slug in offered else ""}
-            for name, slug in zip(paper.fields, slugs, strict=True)
+            {"name": name, "slug": slug if slug in offered_slugs else ""}
+            for name, slug in zip(paper.fields, field_slugs, strict=True)
         ],
         "json_ld": _json_ld(paper),
         "citation_tags": citations.meta_tags(paper),
@@ -81,7 +81,7 @@ def _event_context(event):
 
 def _json_ld(paper):
     """Return the paper in schema.org's vocabulary for search engines, safe within HTML."""
-    values = {
+    fields = {
         "@context": "https://schema.org",
         "@type": "ScholarlyArticle",
         "headline": paper.title,
@@ -95,25 +95,25 @@ def _json_ld(paper):
         "identifier": paper.pk,
         "isPartOf": paper.journal_ref,
     }
-    text = json.dumps({name: value for name, value in values.items() if value}, ensure_ascii=False)
+    script = json.dumps({key: value for key, value in fields.items() if value}, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return mark_safe(text)  # noqa: S308, nothing in it ends the element
+        script = script.replace(character, f"\\u{ord(character):04x}")
+    return mark_safe(script)  # noqa: S308, nothing in it ends the element
 
 
-def _no_paper(request, identity):
+def _missing_paper_page(request, identity):
     """Redirect from an id with a version, or link to where the paper may be."""
     try:
-        canonical = canonical_id(identity)
+        paper_id = canonical_id(identity)
     except BadRecord:
-        canonical = ""
-    if canonical not in ("", identity) and Paper.objects.filter(pk=canonical).exists():
-        return redirect("paper", canonical, permanent=True)
-    kind, _colon, number = canonical.rpartition(":")
+        paper_id = ""
+    if paper_id not in ("", identity) and Paper.objects.filter(pk=paper_id).exists():
+        return redirect("paper", paper_id, permanent=True)
+    server, _colon, local_id = paper_id.rpartition(":")
     context = {
         "identity": identity,
-        "arxiv_id": "" if kind else number,
-        "doi": number if kind in SERVERS else "",
+        "arxiv_id": "" if server else local_id,
+        "doi": local_id if server in SERVERS else "",
     }
     return render(request, "digest/no_paper.html", context, status=404)
 
@@ -121,29 +121,29 @@ def _no_paper(request, identity):
 # ---- A topic
 
 
-@same_for_all(*NAMES)
+@same_for_all(*QUERY_PARAMS)
 def topic(request, slug):
     """A topic and its latest papers. A merged topic redirects to the one that stays."""
     topic = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
     if topic.current != topic:
         return redirect("topic", topic.current.slug, permanent=True)
-    matched = latest(topic)
+    papers = latest_papers(topic)
     filters = Filters.of(request.GET)
-    visible = [paper for paper in matched or () if filters.passes(paper)]
+    visible_papers = [paper for paper in papers or () if filters.passes(paper)]
     context = {
         "topic": topic,
         "days": [
-            {"day": day, "papers": list(papers)}
-            for day, papers in groupby(visible, key=lambda paper: paper.day)
+            {"day": day, "papers": list(day_papers)}
+            for day, day_papers in groupby(visible_papers, key=lambda paper: paper.day)
         ],
-        "matched": matched,
-        "count": len(visible),
-        **filters.context(matched or ()),
+        "matched": papers,
+        "count": len(visible_papers),
+        **filters.context(papers or ()),
     }
     return render(request, "digest/topic.html", context)
 
 
-def latest(topic: Topic) -> list[Paper] | None:
+def latest_papers(topic: Topic) -> list[Paper] | None:
     """Return the latest papers of a topic, the newest day first, the best of a day first.
 
     Each has an attribute `terms`: the words that weighed most. Returns None without a model.
@@ -159,10 +159,10 @@ def latest(topic: Topic) -> list[Paper] | None:
         return None
     parameters = Parameters.of(settings.RANKING)
     choices = matches(window.model, window.papers, to_interest(topic), MAX_PAPERS, parameters)
-    rows = Paper.objects.order_by().in_bulk([choice.paper for choice in choices])
+    papers_by_id = Paper.objects.order_by().in_bulk([choice.paper for choice in choices])
     papers = []
     for choice in choices:
-        if paper := rows.get(choice.paper):
+        if paper := papers_by_id.get(choice.paper):
             paper.terms = choice.terms
             papers.append(paper)
     return sorted(papers, key=lambda paper: -paper.day.toordinal())
@@ -171,37 +171,37 @@ def latest(topic: Topic) -> list[Paper] | None:
 # ---- A day
 
 
-@same_for_all("page", *NAMES)
+@same_for_all("page", *QUERY_PARAMS)
 def day(request, day):
     """The papers of a day, the most upvoted first, with links to the days around it."""
-    day = _day(day)
+    day = _parse_day(day)
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
-    days = Paper.objects.order_by("day").values_list("day", flat=True)
+    paper_days = Paper.objects.order_by("day").values_list("day", flat=True)
     filters = Filters.of(request.GET)
-    all_rows = papers.values_list("pk", "categories", "github", named=True)
-    ids = [paper.pk for paper in all_rows if filters.passes(paper)]
-    page = Paginator(ids, DAY_COMPACT_PAGE if filters.is_compact else DAY_PAGE)
+    filter_rows = papers.values_list("pk", "categories", "github", named=True)
+    paper_ids = [paper.pk for paper in filter_rows if filters.passes(paper)]
+    page = Paginator(paper_ids, DAY_COMPACT_PAGE if filters.is_compact else DAY_PAGE)
     page = page.get_page(request.GET.get("page"))
     by_id = Paper.objects.order_by().in_bulk(page.object_list)
     page.object_list = [by_id[paper_id] for paper_id in page.object_list if paper_id in by_id]
     context = {
         "day": day,
         "page": page,
-        "all": len(all_rows),
+        "all": len(filter_rows),
         "more": f"&{filters.query}" if filters.query else "",
-        **filters.context(all_rows),
-        "before": days.filter(day__lt=day).last(),
-        "after": days.filter(day__gt=day, day__lte=_tomorrow()).first(),
+        **filters.context(filter_rows),
+        "before": paper_days.filter(day__lt=day).last(),
+        "after": paper_days.filter(day__gt=day, day__lte=_tomorrow()).first(),
     }
     return render(request, "digest/day.html", context)
 
 
-def _day(text):
+def _parse_day(iso_date):
     try:
-        day = date.fromisoformat(text)
+        day = date.fromisoformat(iso_date)
     except ValueError:
         day = None
-    if day is None or day.isoformat() != text or not FIRST_DAY <= day <= _tomorrow():
+    if day is None or day.isoformat() != iso_date or not FIRST_DAY <= day <= _tomorrow():
         raise Http404
     return day
 
@@ -213,38 +213,38 @@ def _tomorrow():
 # ---- The search
 
 
-@same_for_all("q", "page", "order", *NAMES)
+@same_for_all("q", "page", "order", *QUERY_PARAMS)
 def search(request):
     """Search results, the best or the newest first. A category, such as "cs.CL", redirects."""
     from digest.views import search
 
-    text, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
-    if len(categories := taxonomy.categories_named(text)) == 1:
+    query, newest = request.GET.get("q", ""), request.GET.get("order") == "new"
+    if len(categories := taxonomy.categories_named(query)) == 1:
         slug = category_slug(categories[0])
         if Topic.objects.filter(owner=None, slug=slug).exists():
             return redirect("topic", slug)
-    number = request.GET.get("page", "")
-    page = int(number) if number.isdecimal() and len(number) < 4 else 1
+    page_number = request.GET.get("page", "")
+    page = int(page_number) if page_number.isdecimal() and len(page_number) < 4 else 1
     filters = Filters.of(request.GET)
-    results = search.find(text, page=max(page, 1), newest=newest, filters=filters)
+    results = search.find(query, page=max(page, 1), newest=newest, filters=filters)
     context = {
-        "found": results,
+        "results": results,
         "examples": Topic.objects.offered().by_subject()[:3],
         "unknown_words": wording.names(results.unknown_words),
         "newest": newest,
-        "address": _search_for(results.asked, newest=newest, filters=filters),
-        "best_address": _search_for(results.asked, newest=False, filters=filters),
-        "newest_address": _search_for(results.asked, newest=True, filters=filters),
-        "unfiltered_address": _search_for(results.asked, newest=newest),
-        "feed_query": urlencode({"q": results.asked}),
+        "address": _search_url(results.query, newest=newest, filters=filters),
+        "best_address": _search_url(results.query, newest=False, filters=filters),
+        "newest_address": _search_url(results.query, newest=True, filters=filters),
+        "unfiltered_address": _search_url(results.query, newest=newest),
+        "feed_query": urlencode({"q": results.query}),
         # As words, the name would not find the author's papers.
-        "follow": urlencode({"interests": ("author: " if results.is_name else "") + results.asked}),
+        "follow": urlencode({"interests": ("author: " if results.is_name else "") + results.query}),
         "longest": search.MAX_LENGTH,
-        **filters.context(results.all, is_dated=True),
+        **filters.context(results.rows, is_dated=True),
     }
     return render(request, "digest/search.html", context)
 
 
-def _search_for(text, *, newest, filters=NO_FILTERS):
-    query = urlencode({"q": text} | ({"order": "new"} if newest else {}))
-    return f"{reverse('search')}?{'&'.join(filter(None, [query, filters.query]))}"
+def _search_url(query, *, newest, filters=NO_FILTERS):
+    params = urlencode({"q": query} | ({"order": "new"} if newest else {}))
+    return f"{reverse('search')}?{'&'.join(filter(None, [params, filters.query]))}"

@@ -13,22 +13,22 @@ from subscriptions import schedule
 from subscriptions.security import tokens
 
 MAX_TITLES = 20
-MAX_ALIKE = 10
-ALIKE_DAYS = timedelta(days=7)  # A first digest may have older papers as well.
+MAX_SIMILAR = 10
+SIMILAR_DAYS = timedelta(days=7)  # A first digest may have older papers as well.
 
 
-def difference(subscriber, selection, settings, now) -> str:
+def difference_panel(subscriber, selection, settings, now) -> str:
     """Return the papers of the last days that new settings would add and remove, as HTML."""
     # The model and numpy, which only processes that rank import.
     from digest.indexing import model_store
     from digest.personalization.profiles import profile_for
     from digest.planning import preview
 
-    size, near = settings.get("size", subscriber.size), settings.get("wants_near")
-    changed = profile_for(selection, size, subscriber, wants_near=near)
+    size, wants_near = settings.get("size", subscriber.size), settings.get("wants_near")
+    new_profile = profile_for(selection, size, subscriber, wants_near=wants_near)
     try:
         with slots.slot():
-            diff = preview.compare(subscriber, changed, now, weekdays=settings.get("weekdays"))
+            diff = preview.compare(subscriber, new_profile, now, weekdays=settings.get("weekdays"))
     except model_store.NotFitted:
         return render_to_string("digest/_preview_diff.html", {"is_early": True})
     except slots.Busy:
@@ -37,7 +37,7 @@ def difference(subscriber, selection, settings, now) -> str:
     return render_to_string("digest/_preview_diff.html", context)
 
 
-def alike(subscriber, now) -> str:
+def similar_papers_panel(subscriber, now) -> str:
     """Return the papers of the last seven days that the subscriber's feedback alone would pick.
 
     Empty without feedback, or without a model.
@@ -50,17 +50,17 @@ def alike(subscriber, now) -> str:
     (profile,) = profiles_of([subscriber])
     if profile.learned is None:
         return ""
-    profile = replace(profile, follows=(), is_known=True, size=MAX_ALIKE)
+    profile = replace(profile, follows=(), is_known=True, size=MAX_SIMILAR)
     try:
         with slots.slot():
-            day = preview.first_digest(profile, now, feedback.known_paper_ids(subscriber))
-            preview.add_picks(day)
+            first_digest = preview.first_digest(profile, now, feedback.known_paper_ids(subscriber))
+            preview.add_picks(first_digest)
     except model_store.NotFitted:
         return ""
     except slots.Busy:
         return render_to_string("digest/_similar_papers.html", {"is_busy": True})
-    first = schedule.local_day(now, UTC) - ALIKE_DAYS
-    picks = [pick for pick in day.picks if pick.paper.day > first]
+    first_day = schedule.local_day(now, UTC) - SIMILAR_DAYS
+    picks = [pick for pick in first_digest.picks if pick.paper.day > first_day]
     return render_to_string("digest/_similar_papers.html", {"picks": picks})
 
 

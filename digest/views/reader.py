@@ -47,7 +47,7 @@ DIGESTS_PAGE = 50
 SCANNER_DELAY = timedelta(minutes=5)
 
 #: What the page of feedback says, by value: its question, its button, and that it is done.
-TEXTS = {
+FEEDBACK_TEXTS = {
     "more": (_("More like this?"), _("More like this"), _("More like this")),
     "less": (_("Less like this?"), _("Less like this"), _("Less like this")),
     "save": (_("Save this paper?"), pgettext_lazy("paper", "Save"), _("Saved")),
@@ -58,19 +58,19 @@ TEXTS = {
         _("Removed from your reading list"),
     ),
 }
-TEXTS["clear"] = TEXTS["neutral"]
+FEEDBACK_TEXTS["clear"] = FEEDBACK_TEXTS["neutral"]
 SURE = Pick.Basis.TOPIC, Pick.Basis.ADDED  # Whose score is a probability.
-MAX_BAD_LINKS = 30  # Of short links, for each network in an hour.
+MAX_BAD_LINKS_AN_HOUR = 30  # Of short links, for each network in an hour.
 
 
 @token_page
 def digest(request, token):
     """A digest on the web. Its link allows feedback for the subscriber, but nothing else."""
-    public_id, since = tokens.parse_token("digest", token)
+    public_id, bound_at = tokens.parse_token("digest", token)
     digest = Digest.objects.select_related("subscriber").filter(public_id=public_id).first()
     if digest is None:
         raise tokens.BadToken
-    tokens.raise_if_closed(digest.subscriber, since)
+    tokens.raise_if_closed(digest.subscriber, bound_at)
     return _digest_page(request, digest.subscriber, digest)
 
 
@@ -109,8 +109,8 @@ def history(request, token):
     """The digests that a subscriber was sent, the latest first."""
     subscriber = tokens.subscriber_of("preferences", token)
     page = Paginator(sent_digests(subscriber), DIGESTS_PAGE).get_page(request.GET.get("page"))
-    best = Pick.objects.filter(digest__in=list(page), position=1)
-    titles = dict(best.values_list("digest_id", "paper__title"))
+    best_picks = Pick.objects.filter(digest__in=list(page), position=1)
+    titles = dict(best_picks.values_list("digest_id", "paper__title"))
     rows = [
         {"day": digest.day, "title": titles.get(digest.pk, ""), "more": digest.count - 1}
         for digest in page
@@ -127,13 +127,13 @@ def sent_digests(subscriber):
 
 @require_safe
 @token_page
-def short(request, token, position=None):
+def short_link(request, token, position=None):
     """Redirect from a short link in the text part of an email to the page of the long one."""
     try:
         return redirect(_long_url(token, position))
     except (tokens.BadToken, Digest.DoesNotExist, Subscriber.DoesNotExist, Pick.DoesNotExist):
         network = rate_limits.network_of(request.META["REMOTE_ADDR"])
-        limit = rate_limits.Limit("network", network, MAX_BAD_LINKS, rate_limits.HOUR)
+        limit = rate_limits.Limit("network", network, MAX_BAD_LINKS_AN_HOUR, rate_limits.HOUR)
         rate_limits.hit("short link", [limit], timezone.now())
         raise tokens.BadToken from None
 
@@ -150,42 +150,42 @@ def feedback(request, token):
     is_post = request.method == "POST"
     if not is_post and not request.GET:  # The link without a paper.
         return render(request, "digest/feedback.html")
-    sent = request.POST if is_post else request.GET
-    paper_id = sent.get("paper", "").replace("\0", "")  # PostgreSQL refuses NUL.
+    params = request.POST if is_post else request.GET
+    paper_id = params.get("paper", "").replace("\0", "")  # PostgreSQL refuses NUL.
     paper = Paper.objects.filter(pk=paper_id).first()
-    value = sent.get("value", "")  # Emails with one link for each paper have none.
+    value = params.get("value", "")  # Emails with one link for each paper have none.
     if paper is None or not (value in VALUES or not (value or is_post)):
         return bad_request(request, _("There is no such paper, or no such value."))
-    now, before = timezone.now(), feedback_on(subscriber, paper)
+    now, old_feedback = timezone.now(), feedback_on(subscriber, paper)
     if is_post:
         record(subscriber, paper, value, now)
         enqueue(tasks.learn_from_feedback)
         if request.headers.get("Accept") == "application/json":  # The script of the buttons.
             return HttpResponse(status=204)
-    current = feedback_on(subscriber, paper)
-    state = (current.opinion, current.saved_since) if current else ("", None)
-    asks = bool(value) and apply_value(value, *state, now) != state
-    is_done = bool(value) and not asks and (is_post or value in ("more", "less", "save"))
-    question, button, done = TEXTS.get(value, ("", "", ""))
+    stored = feedback_on(subscriber, paper)
+    state = (stored.opinion, stored.saved_since) if stored else ("", None)
+    needs_post = bool(value) and apply_value(value, *state, now) != state
+    is_done = bool(value) and not needs_post and (is_post or value in ("more", "less", "save"))
+    question, button, done_text = FEEDBACK_TEXTS.get(value, ("", "", ""))
     pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
     pick = pick.select_related("digest__letter").first()
     letter = pick.digest.letter if pick else None
-    others = [row for row in pick.digest.picks.whole() if row.paper_id != paper.pk] if pick else []
+    picks = pick.digest.picks.whole() if pick else ()
     context = {
         "paper": paper,
         "value": value,
-        "feedback": current,
-        "asks": asks,
+        "feedback": stored,
+        "asks": needs_post,
         "done": is_done,
-        "heading": question if asks else done if is_done else "",
-        "button": button if asks else "",
-        "undo": _undo(value, before if is_post else current) if is_done else "",
-        "posts_now": asks
+        "heading": question if needs_post else done_text if is_done else "",
+        "button": button if needs_post else "",
+        "undo": _undo_value(value, old_feedback if is_post else stored) if is_done else "",
+        "posts_now": needs_post
         and value in ("more", "less", "save")
         and letter is not None
         and letter.state == Letter.State.ACCEPTED
         and letter.ended_at <= now - SCANNER_DELAY,
-        "others": attach(subscriber, others),
+        "others": attach(subscriber, [row for row in picks if row.paper_id != paper.pk]),
         "feedback_token": token,
         "subscriber": subscriber,
         "gets_digests": subscriber.state_at(now) in ("active", "paused"),
@@ -193,17 +193,17 @@ def feedback(request, token):
     return render(request, "digest/feedback.html", context)
 
 
-def _undo(value, before) -> str:
-    """Return the value that undoes this one, if any. `before`: the feedback of before, or None."""
+def _undo_value(value, earlier) -> str:
+    """Return the value that undoes this one, if any. `earlier`: the former feedback, or None."""
     match value:
         case "save":
             return "unsave"
         case "unsave":
-            return "save" if before and before.saved_since else ""
+            return "save" if earlier and earlier.saved_since else ""
         case "more" | "less":
-            return before.opinion if before and before.opinion not in ("", value) else "neutral"
+            return earlier.opinion if earlier and earlier.opinion not in ("", value) else "neutral"
         case _:
-            return before.value if before else ""
+            return earlier.value if earlier else ""
 
 
 @token_page
@@ -211,19 +211,19 @@ def learned(request, token):
     """What was learned from feedback. POST removes or restores a word, or switches learning."""
     subscriber = tokens.subscriber_of("preferences", token)
     if request.method == "POST":
-        sent = request.POST
-        if term := sent.get("remove", ""):
+        params = request.POST
+        if term := params.get("remove", ""):
             remove_word(subscriber, term)
-            done = "remove"
-        elif term := sent.get("restore", ""):
+            action = "remove"
+        elif term := params.get("restore", ""):
             restore_word(subscriber, term)
-            done = "restore"
-        elif (done := sent.get("learning")) in ("on", "off"):
-            set_learning(subscriber, done == "on")
+            action = "restore"
+        elif (action := params.get("learning")) in ("on", "off"):
+            set_learning(subscriber, action == "on")
         else:
             return bad_request(request, _("There is no such action."))
         enqueue(tasks.learn_from_feedback)
-        return redirect(f"{reverse('learned', args=[token])}?done={done}")
+        return redirect(f"{reverse('learned', args=[token])}?done={action}")
     messages = {
         "remove": _("Removed. You can restore it below."),
         "restore": _("Restored."),
@@ -240,7 +240,7 @@ def learned(request, token):
         "removed": removed_words(subscriber),
         "in_library": subscriber.library.count(),
         "said": Paginator(feedback, FEEDBACK_PAGE).get_page(request.GET.get("page")),
-        "alike": preference_panels.alike(subscriber, timezone.now()),
+        "alike": preference_panels.similar_papers_panel(subscriber, timezone.now()),
         "done": messages.get(request.GET.get("done"), ""),
     }
     return render(request, "digest/learned.html", context)
@@ -251,7 +251,7 @@ def why(request, token):
     """Why one paper is, or is not, in a subscriber's digest. POST adds it as an interest."""
     # The model and numpy, which only pages that rank import.
     from digest.planning import explain
-    from digest.views.search import marked  # Imports numpy.
+    from digest.views.search import mark_terms  # Imports numpy.
 
     subscriber = tokens.subscriber_of("preferences", token)
     query = request.GET.get("paper", "").strip()
@@ -274,8 +274,8 @@ def why(request, token):
         marked_terms = frozenset(terms(" ".join(_words_of(answer))))
         preferences = subscriber.preferences.filter(topic__owner=subscriber, topic__query=paper.pk)
         context |= {
-            "title": marked(paper.title, marked_terms),
-            "abstract": marked(paper.abstract, marked_terms),
+            "title": mark_terms(paper.title, marked_terms),
+            "abstract": mark_terms(paper.abstract, marked_terms),
             "feedback_token": tokens.own_token("feedback", subscriber),
             "is_added": preferences.exists(),
             "score": answer.pick.score if answer.pick and answer.pick.basis in SURE else None,
@@ -283,11 +283,11 @@ def why(request, token):
     return render(request, "digest/why.html", context)
 
 
-def _words_of(answer):
+def _words_of(explanation):
     """Return the words of the interest that found a paper, or that is closest to it."""
-    if answer.pick:
-        return [*answer.pick.terms, answer.pick.topic_name]
-    return [answer.diagnosis.interest] if answer.diagnosis else []
+    if explanation.pick:
+        return [*explanation.pick.terms, explanation.pick.topic_name]
+    return [explanation.diagnosis.interest] if explanation.diagnosis else []
 
 
 def recommend_token(subscriber, token) -> str:
@@ -303,16 +303,16 @@ def recommend(request, token):
     others the colleagues' names.
     """
     subscriber = tokens.subscriber_of("preferences", token)
-    sent = request.POST if request.method == "POST" else request.GET
-    paper = Paper.objects.filter(pk=sent.get("paper", "").replace("\0", "")).first()
+    params = request.POST if request.method == "POST" else request.GET
+    paper = Paper.objects.filter(pk=params.get("paper", "").replace("\0", "")).first()
     if paper is None:
         return bad_request(request, _("There is no such paper."))
-    to, note, error = sent.get("to", ""), sent.get("note", ""), ""
+    colleague_id, note, error = params.get("to", ""), params.get("note", ""), ""
     if request.method == "POST":
         try:
-            recommendations.recommend(subscriber, to, paper, note, timezone.now())
-        except ValidationError as refused:
-            error = refused.messages[0]
+            recommendations.recommend(subscriber, colleague_id, paper, note, timezone.now())
+        except ValidationError as refusal:
+            error = refusal.messages[0]
         else:
             query = urlencode({"paper": paper.pk, "done": "yes"})
             return redirect(f"{reverse('recommend', args=[token])}?{query}")
@@ -320,7 +320,7 @@ def recommend(request, token):
         "token": token,
         "paper": paper,
         "colleagues": recommendations.colleagues(subscriber),
-        "to": to,
+        "to": colleague_id,
         "note": note,
         "max_note_length": recommendations.MAX_NOTE_LENGTH,
         "error": error,
@@ -331,15 +331,15 @@ def recommend(request, token):
 
 def _long_url(short_token, position):
     """Return the path that a short token stands for. `position` is of the paper for feedback."""
-    purpose, number = tokens.parse_short(short_token)
+    purpose, pk = tokens.parse_short(short_token)
     if purpose in ("digest", "feedback"):
-        row = Digest.objects.select_related("subscriber").get(pk=number)
+        row = Digest.objects.select_related("subscriber").get(pk=pk)
         subscriber = row.subscriber
     else:
-        row = subscriber = Subscriber.objects.get(pk=number)
+        row = subscriber = Subscriber.objects.get(pk=pk)
     public_id = subscriber.public_id if purpose == "feedback" else row.public_id
-    long = tokens.long_of_short(short_token, subscriber, row.public_id, public_id)
-    path = reverse(purpose, args=[long])
+    long_token = tokens.long_of_short(short_token, subscriber, row.public_id, public_id)
+    path = reverse(purpose, args=[long_token])
     if position is None:
         return path
     if purpose != "feedback":

@@ -36,46 +36,46 @@ def page(request, token):
     if request.method == "POST":
         action = request.POST.get("action", "")
         paper = Paper.objects.filter(pk=request.POST.get("paper", "").replace("\0", "")).first()
-        if paper is None or not (action in DONE or action == "remove"):
+        if paper is None or not (action in DONE_MESSAGES or action == "remove"):
             return bad_request(request, _("There is no such paper, or no such action."))
         old_feedback = feedback.feedback_on(subscriber, paper)
-        _act(action, subscriber, paper, request.POST, timezone.now())
+        _apply_action(action, subscriber, paper, request.POST, timezone.now())
         if action != "remove":
-            done = {"done": action, "paper": paper.pk}
-            url = f"{request.path}{_query(filters | {'page': request.GET.get('page')} | done)}"
-            return redirect(f"{url}#{_anchor(paper)}")
+            params = {"page": request.GET.get("page"), "done": action, "paper": paper.pk}
+            query = _query(filters | params)
+            return redirect(f"{request.path}{query}#{_anchor(paper)}")
         enqueue(tasks.learn_from_feedback)
         removed = old_feedback if old_feedback and old_feedback.saved_since else None
-    saved = reading_list.saved_papers(subscriber)
-    saved_page = Paginator(reading_list.filter_rows(saved, **filters), PAGE)
+    saved_rows = reading_list.saved_papers(subscriber)
+    saved_page = Paginator(reading_list.filter_rows(saved_rows, **filters), PAGE)
     saved_page = saved_page.get_page(request.GET.get("page"))
-    changed = request.GET.get("paper") if request.GET.get("done") in DONE else None
+    changed_id = request.GET.get("paper") if request.GET.get("done") in DONE_MESSAGES else None
     events = defaultdict(list)
     event_rows = PaperEvent.objects.filter(paper__in=[row.paper_id for row in saved_page])
     for event in event_rows.select_related("paper"):
         events[event.paper_id].append(event)
     for row in saved_page:
-        row.anchor, row.is_changed = _anchor(row.paper), row.paper_id == changed
+        row.anchor, row.is_changed = _anchor(row.paper), row.paper_id == changed_id
         news = (event for event in events[row.paper_id] if event.at > row.saved_since)
         row.news = [{"at": event.at} | wording.event_context(event) for event in news]
-    unread = len(reading_list.filter_rows(saved, state="unread"))
+    unread_count = len(reading_list.filter_rows(saved_rows, state="unread"))
     context = {
         "token": token,
         "subscriber": subscriber,
         "page": saved_page,
-        "saved": len(saved),
+        "saved": len(saved_rows),
         "states": [
-            ("", _("All"), len(saved)),
-            ("unread", _("To read"), unread),
-            ("read", pgettext("state", "Read"), len(saved) - unread),
+            ("", _("All"), len(saved_rows)),
+            ("unread", _("To read"), unread_count),
+            ("read", pgettext("state", "Read"), len(saved_rows) - unread_count),
         ],
-        "labels": sorted(Counter(label for row in saved for label in row.label_list).items()),
+        "labels": sorted(Counter(label for row in saved_rows for label in row.label_list).items()),
         "asked": filters,
         "query": _query(filters),
         "here": _query(filters | {"page": saved_page.number if saved_page.number > 1 else ""}),
         "more": _query(filters).removeprefix("?"),
         "removed": removed,
-        "done": DONE.get(request.GET.get("done"), "") if changed else "",
+        "done": DONE_MESSAGES.get(request.GET.get("done"), "") if changed_id else "",
         "is_elsewhere": not any(row.is_changed for row in saved_page),
         "limits": reading_list,
         "recommend_token": recommend_token(subscriber, token),
@@ -84,17 +84,17 @@ def page(request, token):
 
 
 def _filters(request):
-    sent = request.GET
+    params = request.GET
     return {
-        "state": sent.get("state", "") if sent.get("state") in reading_list.STATES else "",
-        "label": sent.get("label", "")[: reading_list.MAX_LABEL_LENGTH],
-        "q": sent.get("q", "")[:MAX_SEARCH_LENGTH],
+        "state": params.get("state", "") if params.get("state") in reading_list.STATES else "",
+        "label": params.get("label", "")[: reading_list.MAX_LABEL_LENGTH],
+        "q": params.get("q", "")[:MAX_SEARCH_LENGTH],
     }
 
 
-def _query(values):
-    params = {name: value for name, value in values.items() if value}
-    return f"?{urlencode(params)}" if params else ""
+def _query(params):
+    query = urlencode({name: value for name, value in params.items() if value})
+    return f"?{query}" if query else ""
 
 
 def _anchor(paper):
@@ -104,20 +104,20 @@ def _anchor(paper):
 # ---- Actions
 
 
-def _act(action, subscriber, paper, sent, now):
+def _apply_action(action, subscriber, paper, params, now):
     if action == "remove":
         feedback.record(subscriber, paper, "unsave", now)
     if action == "restore":
         feedback.record(subscriber, paper, "save", now)
     if action in ("note", "restore"):
-        note, labels = sent.get("note", ""), sent.get("labels", "")
+        note, labels = params.get("note", ""), params.get("labels", "")
         reading_list.annotate(subscriber, paper, note=note, labels=labels)
-    if action in ("read", "unread") or (action == "restore" and sent.get("is_read")):
+    if action in ("read", "unread") or (action == "restore" and params.get("is_read")):
         reading_list.mark_read(subscriber, paper, None if action == "unread" else now)
 
 
 #: What the page says after an action, except "remove".
-DONE = {
+DONE_MESSAGES = {
     "note": gettext_lazy("Saved."),
     "read": gettext_lazy("Marked as read."),
     "unread": gettext_lazy("Moved to “To read”."),
@@ -128,7 +128,7 @@ DONE = {
 # ---- Files
 
 #: What writes a file, its media type, and the suffix of its name.
-FILES = {
+FILE_FORMATS = {
     "bibtex": (reading_list.bibtex, "application/x-bibtex", "bib"),
     "ris": (reading_list.ris, "application/x-research-info-systems", "ris"),
     "markdown": (reading_list.markdown, "text/markdown", "md"),
@@ -140,7 +140,7 @@ FILES = {
 @token_page
 def file(request, token, kind):
     """Return a file of the saved papers that the page would show, the earliest first."""
-    write, content_type, suffix = FILES[kind]
+    write, content_type, suffix = FILE_FORMATS[kind]
     subscriber = tokens.subscriber_of("preferences", token)
     rows = reading_list.filter_rows(reading_list.saved_papers(subscriber), **_filters(request))
     headers = {"Content-Disposition": f'attachment; filename="saved-papers.{suffix}"'}

@@ -5,6 +5,7 @@ Without an index or model, only titles of the newest papers are searched, and th
 
 import re
 from bisect import bisect
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,13 +51,13 @@ class Results:
 
     Attributes
     ----------
-    all : iterable of rows
+    rows : iterable
         The categories of the papers of all pages.
-    count, pages, most : int
+    count, page_count, limit : int
         The number of papers, of pages, and of papers on these pages if those are fewer.
     arxiv_id, doi : str
         Set if the query is nothing else.
-    is_plain : bool
+    is_title_search : bool
         Only titles of the newest papers were searched.
     has_no_terms : bool
         The query contains no term.
@@ -70,16 +71,16 @@ class Results:
         AND, OR and NOT, which have no effect.
     """
 
-    asked: str
+    query: str
     results: Sequence[Result] = ()
     count: int = 0
     page: int = 1
-    pages: int = 1
-    most: int = 0
-    all: Iterable = ()
+    page_count: int = 1
+    limit: int = 0
+    rows: Iterable = ()
     arxiv_id: str = ""
     doi: str = ""
-    is_plain: bool = False
+    is_title_search: bool = False
     has_no_terms: bool = False
     is_name: bool = False
     unknown_words: Sequence[str] = ()
@@ -108,7 +109,7 @@ def find(
     doi = "" if arxiv_id else identifiers.find_doi(query)
     if (arxiv_id or doi) and " " not in query:
         papers = [exact_match] if exact_match else []
-        return Results(query, _results(papers, query), len(papers), arxiv_id=arxiv_id, doi=doi)
+        return Results(query, _make_results(papers, query), len(papers), arxiv_id=arxiv_id, doi=doi)
     index, model = search.in_use()
     unknown, suggestion, is_name = [], "", False
     if index is None:
@@ -117,8 +118,8 @@ def find(
         ids = list(papers.values_list("pk", flat=True)[: search.MAX_RESULTS])
         count = len(ids)
     else:
-        passing = filters.passing if filters.hides_some else None
-        ids, count, is_name = search.search(index, model, query, newest=newest, passing=passing)
+        passing_ids = filters.passing_ids if filters.hides_papers else None
+        ids, count, is_name = search.search(index, model, query, newest=newest, passing=passing_ids)
         if not (is_name or queried_authors(query)):
             unknown = unknown_words(index.has_words, lines(query))
             suggestion = search.suggestion(model, query, unknown)
@@ -130,13 +131,13 @@ def find(
     papers = [rows[pk] for pk in page_ids if pk in rows]
     return Results(
         query,
-        _results(papers, query),
+        _make_results(papers, query),
         count,
         page,
-        all=Paper.objects.filter(pk__in=ids).order_by().values_list("categories", named=True),
-        pages=max(1, -(-len(ids) // size)),
-        most=search.MAX_RESULTS if count > len(ids) == search.MAX_RESULTS else 0,
-        is_plain=index is None,
+        rows=Paper.objects.filter(pk__in=ids).order_by().values_list("categories", named=True),
+        page_count=max(1, -(-len(ids) // size)),
+        limit=search.MAX_RESULTS if count > len(ids) == search.MAX_RESULTS else 0,
+        is_title_search=index is None,
         has_no_terms=not (index is None or queries(query)),
         is_name=is_name,
         unknown_words=unknown,
@@ -148,22 +149,22 @@ def find(
 # ---- What is shown
 
 
-def _results(papers, query) -> list[Result]:
+def _make_results(papers, query) -> list[Result]:
     authors = queried_authors(query)
-    parsed = () if authors else queries(query)
-    terms = frozenset(term for query in parsed for term in query.terms)
+    parsed_queries = () if authors else queries(query)
+    terms = frozenset(term for query in parsed_queries for term in query.terms)
     results = []
     for paper in papers:
-        title, byline = marked(paper.title, terms), _byline(paper.authors, authors or (query,))
+        title, byline = mark_terms(paper.title, terms), _byline(paper.authors, authors or (query,))
         results.append(Result(paper, title, byline, snippet(paper.abstract, terms)))
     return results
 
 
-def _byline(authors, names):
+def _byline(authors, queried_names):
     """Return some of the authors, with those of the query first in line."""
     words = set(name_words(" ".join(authors)))
-    likely = [name for name in names if not words.isdisjoint(name_words(name))]
-    is_match = [any(is_called(author, name) for name in likely) for author in authors]
+    possible_names = [name for name in queried_names if not words.isdisjoint(name_words(name))]
+    is_match = [any(is_called(author, name) for name in possible_names) for author in authors]
     indices = list(range(len(authors)))
     if len(authors) > MAX_AUTHORS + 1:
         indices = sorted(sorted(indices, key=lambda n: not is_match[n])[:MAX_AUTHORS])
@@ -175,30 +176,29 @@ def _byline(authors, names):
 
 def snippet(abstract: str, terms: frozenset[str]) -> SafeString:
     """Return an abstract from the sentence on that contains the most of the terms."""
-    words = _matches(abstract, terms)
     starts = [0, *accumulate(map(len, sentences(abstract)))]
-    matches: dict[int, set[str]] = {}  # The terms of each sentence.
-    for word in words:
-        matches.setdefault(bisect(starts, word.start()) - 1, set()).update(_terms(word[0]) & terms)
-    best = max(matches, key=lambda n: (len(matches[n]), -n), default=0)
-    quote = shortened(abstract[starts[best] : starts[best] + 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
-    return marked(f"… {quote}" if best else quote, terms)
+    terms_at = defaultdict(set)  # The terms of each sentence.
+    for match in _find_terms(abstract, terms):
+        terms_at[bisect(starts, match.start()) - 1] |= _word_terms(match[0]) & terms
+    best = max(terms_at, key=lambda index: (len(terms_at[index]), -index), default=0)
+    excerpt = shortened(abstract[starts[best] :][: 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
+    return mark_terms(f"… {excerpt}" if best else excerpt, terms)
 
 
-def marked(text: str, terms: frozenset[str]) -> SafeString:
+def mark_terms(text: str, terms: frozenset[str]) -> SafeString:
     """Return a text as HTML in which the words with one of the terms are marked."""
     parts, end = [], 0
-    for word in _matches(text, terms):
-        parts.append(f"{escape(text[end : word.start()])}<mark>{escape(word[0])}</mark>")
-        end = word.end()
+    for match in _find_terms(text, terms):
+        parts.append(f"{escape(text[end : match.start()])}<mark>{escape(match[0])}</mark>")
+        end = match.end()
     return mark_safe("".join([*parts, escape(text[end:])]))  # noqa: S308, all of it is escaped
 
 
-def _matches(text, terms):
+def _find_terms(text, terms):
     """Return the matches of words with one of the terms."""
-    return [word for word in WORD.finditer(text) if not terms.isdisjoint(_terms(word[0]))]
+    return [match for match in WORD.finditer(text) if not terms.isdisjoint(_word_terms(match[0]))]
 
 
 @lru_cache(100_000)
-def _terms(word: str) -> frozenset[str]:
+def _word_terms(word: str) -> frozenset[str]:
     return frozenset(text.terms(word))

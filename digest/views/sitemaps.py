@@ -52,13 +52,13 @@ class Topics(SiteMap):
 
 class Days(SiteMap):
     def items(self):
-        return _days()
+        return _day_counts()
 
-    def location(self, item):
-        return reverse("day", args=[item.day.isoformat()])
+    def location(self, day_row):
+        return reverse("day", args=[day_row.day.isoformat()])
 
-    def lastmod(self, item):
-        return item.changed
+    def lastmod(self, day_row):
+        return day_row.last_changed_at
 
     def get_latest_lastmod(self):
         return Paper.objects.aggregate(last=Max("changed_at"))["last"]
@@ -67,36 +67,36 @@ class Days(SiteMap):
 class Papers(Days):
     @property
     def paginator(self):
-        parts = [(day.day, first) for day in _days() for first in range(0, day.count, LIMIT)]
-        return PartPaginator(parts, per_page=1)
+        pages = [(row.day, n) for row in _day_counts() for n in range(0, row.count, LIMIT)]
+        return DayPaginator(pages, per_page=1)
 
-    def location(self, item):
-        return item.get_absolute_url()
+    def location(self, paper):
+        return paper.get_absolute_url()
 
-    def lastmod(self, item):
-        return item.changed_at
+    def lastmod(self, paper):
+        return paper.changed_at
 
 
-class PartPaginator(Paginator):
+class DayPaginator(Paginator):
     """The papers of a day on each page, read when the page is requested. A long day has several."""
 
-    def _get_page(self, parts, *args):
+    def _get_page(self, day_offsets, *args):
         papers = []
-        for day, first in parts:
+        for day, offset in day_offsets:
             rows = Paper.objects.filter(day=day).order_by("pk").only("pk", "changed_at")
-            papers = rows[first : first + LIMIT]
+            papers = rows[offset : offset + LIMIT]
         return super()._get_page(papers, *args)
 
 
-def _days() -> list:
+def _day_counts() -> list:
     """Return the days with papers: their numbers, and when the last of each day changed."""
-    return caches["pages"].get_or_set("days-of-papers", _counted, COUNT_SECONDS)
+    return caches["pages"].get_or_set("days-of-papers", _count_papers_by_day, COUNT_SECONDS)
 
 
-def _counted():
+def _count_papers_by_day():
     days = Paper.objects.order_by("-day").values("day")
-    counted = days.annotate(count=Count("pk"), changed=Max("changed_at"))
-    return list(counted.values_list("day", "count", "changed", named=True))
+    day_counts = days.annotate(count=Count("pk"), last_changed_at=Max("changed_at"))
+    return list(day_counts.values_list("day", "count", "last_changed_at", named=True))
 
 
 ALL = {"pages": Pages, "topics": Topics, "days": Days, "papers": Papers}

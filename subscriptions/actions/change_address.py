@@ -21,7 +21,7 @@ from subscriptions.security.tokens import CONFIRM_DAYS, ExpiredToken
 MOVABLE_STATES = ("active", "paused")
 VALID_FOR = timedelta(days=CONFIRM_DAYS)
 #: Tokens have the moment of the last change in seconds.
-SECOND = timedelta(seconds=1)
+ONE_SECOND = timedelta(seconds=1)
 
 Kind = Letter.Kind
 
@@ -42,7 +42,7 @@ def request(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> N
     Raises NotOpen.
     """
     with transaction.atomic():
-        subscriber, other = _lock_both(subscriber, new_email)
+        subscriber, new_owner = _lock_both(subscriber, new_email)
         if subscriber.state_at(now) not in MOVABLE_STATES:
             raise NotOpen
         cancel(subscriber, now)
@@ -50,11 +50,11 @@ def request(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> N
         closes_at = now + send.NOTICE_LIFETIME
         send.write(subscriber, Kind.MOVE, now, closes_at)
         is_blocked = suppression_list.is_blocked(new_email, now)
-        backs_off = send.backs_off(other, now)
+        is_backing_off = send.is_backing_off(new_owner, now)
         letter = None
         if may_write and not is_blocked:
-            if other and other.state_at(now) in MOVABLE_STATES:
-                letter = send.remind(other, now, backs_off)
+            if new_owner and new_owner.state_at(now) in MOVABLE_STATES:
+                letter = send.remind(new_owner, now, is_backing_off)
             else:
                 letter = send.write(subscriber, Kind.MOVE, now, closes_at, to=new_email)
         if letter is None:
@@ -73,11 +73,11 @@ def keep_address(subscriber: Subscriber, *, now) -> None:
         cancel(subscriber.locked(), now)
 
 
-def pending(subscriber: Subscriber) -> Move | None:
+def pending_move(subscriber: Subscriber) -> Move | None:
     return Move.objects.filter(subscriber=subscriber, done_at=None).first()
 
 
-def find(subscriber: Subscriber, asked_at) -> Move:
+def find_move(subscriber: Subscriber, asked_at) -> Move:
     """Return the request of that moment. Raises NotOpen."""
     move = Move.objects.filter(subscriber=subscriber, asked_at=asked_at).first()
     if move is None:
@@ -92,8 +92,8 @@ def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, no
     AddressTaken.
     """
     with transaction.atomic():
-        subscriber, other = _lock_both(subscriber, find(subscriber, asked_at).new_email)
-        move = find(subscriber, asked_at)
+        subscriber, new_owner = _lock_both(subscriber, find_move(subscriber, asked_at).new_email)
+        move = find_move(subscriber, asked_at)
         if move.done_at:
             return move
         if subscriber.state_at(now) not in MOVABLE_STATES:
@@ -104,14 +104,14 @@ def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, no
             signup.record_consent(subscriber, Consent.Act.MOVED, source, now)
         if not (move.has_agreed("old") and move.has_agreed("new")):
             return move
-        if other and (other.suppressed_at or other.state_at(now) in MOVABLE_STATES):
+        if new_owner and (new_owner.suppressed_at or new_owner.state_at(now) in MOVABLE_STATES):
             raise AddressTaken  # Only now: before, nobody may learn of the other subscriber.
-        if other:
-            erase.erase(other, now=now)
+        if new_owner:
+            erase.erase(new_owner, now=now)
         subscriber.email = move.new_email
         subscriber.confirmed_at = now
         # Later than the last move even if the clock was set back, or its links would open again.
-        subscriber.moved_at = max(now, (subscriber.moved_at or now - SECOND) + SECOND)
+        subscriber.moved_at = max(now, (subscriber.moved_at or now - ONE_SECOND) + ONE_SECOND)
         try:
             with transaction.atomic():
                 subscriber.save(update_fields=["email", "confirmed_at", "moved_at"])
@@ -125,11 +125,11 @@ def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, no
 
 def purge(now) -> int:
     """Delete expired requests and the addresses in their letters. Return how many."""
-    before = now - VALID_FOR
+    cutoff = now - VALID_FOR
     # Letters of requests that were cancelled while the letters were being sent.
-    letters = Letter.objects.filter(kind=Kind.MOVE, created_at__lt=before, ended_at__lt=now)
+    letters = Letter.objects.filter(kind=Kind.MOVE, created_at__lt=cutoff, ended_at__lt=now)
     letters.exclude(to__in=["", Letter.FORGOTTEN_ADDRESS]).update(to=Letter.FORGOTTEN_ADDRESS)
-    return Move.objects.filter(asked_at__lt=before).forget()
+    return Move.objects.filter(asked_at__lt=cutoff).forget()
 
 
 def _lock_both(subscriber, new_email) -> tuple[Subscriber, Subscriber | None]:
@@ -137,7 +137,7 @@ def _lock_both(subscriber, new_email) -> tuple[Subscriber, Subscriber | None]:
     subscribers = Subscriber.objects.alias(identity=Lower("email"))
     subscribers = subscribers.filter(Q(pk=subscriber.pk) | Q(identity=new_email.lower()))
     rows = {row.pk: row for row in subscribers.select_for_update().order_by("pk")}
-    locked = rows.pop(subscriber.pk, None)
-    if locked is None:
+    locked_subscriber = rows.pop(subscriber.pk, None)
+    if locked_subscriber is None:
         raise Subscriber.DoesNotExist
-    return locked, next(iter(rows.values()), None)
+    return locked_subscriber, next(iter(rows.values()), None)

@@ -9,7 +9,7 @@ from subscriptions.models import Consent, Subscriber
 from subscriptions.security import suppression_list
 
 #: Unconfirmed subscribers erased in one call. It is called every hour.
-MAX_FORGOTTEN = 1_000
+MAX_ERASED = 1_000
 
 
 def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
@@ -24,8 +24,8 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
             return False
         if for_good:
             suppression_list.add(subscriber.email, suppression_list.Reason.ASKED, now)
-        _erase(subscriber, now)
-        transaction.on_commit(empty_log, robust=True)
+        _erase_locked(subscriber, now)
+        transaction.on_commit(truncate_wal, robust=True)
         return True
 
 
@@ -36,28 +36,28 @@ def reset(subscriber: Subscriber) -> None:
             callback(subscriber)
 
 
-def forget_unconfirmed(before, now) -> None:
-    """Erase subscribers who signed up before then and never confirmed."""
-    unconfirmed = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=before)
-    for pk in list(unconfirmed.order_by("asked_at").values_list("pk", flat=True)[:MAX_FORGOTTEN]):
+def forget_unconfirmed(cutoff, now) -> None:
+    """Erase subscribers who signed up before `cutoff` and never confirmed."""
+    unconfirmed = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=cutoff)
+    for pk in list(unconfirmed.order_by("asked_at").values_list("pk", flat=True)[:MAX_ERASED]):
         with transaction.atomic():  # Under a lock, since they may have signed up again.
-            locked = unconfirmed.select_for_update(skip_locked=True).filter(pk=pk).first()
-            if locked is not None:
-                _erase(locked, now)
+            subscriber = unconfirmed.select_for_update(skip_locked=True).filter(pk=pk).first()
+            if subscriber is not None:
+                _erase_locked(subscriber, now)
 
 
-def forget_unanswered(before) -> None:
-    """Delete sign-ups of before then that unsubscribed addresses never confirmed.
+def forget_unanswered(cutoff) -> None:
+    """Delete sign-ups before `cutoff` that unsubscribed addresses never confirmed.
 
     That is the request and the network that it came from: a stranger may have typed it all.
     """
-    subscribers = Subscriber.objects.filter(unsubscribed_at__lt=F("asked_at"), asked_at__lt=before)
+    subscribers = Subscriber.objects.filter(unsubscribed_at__lt=F("asked_at"), asked_at__lt=cutoff)
     subscribers.exclude(pending_settings={}).update(pending_settings={})
     consents = Consent.objects.filter(subscriber__in=subscribers, act=Consent.Act.ASKED)
     consents.filter(at__gt=F("subscriber__unsubscribed_at")).delete()
 
 
-def _erase(subscriber, now):
+def _erase_locked(subscriber, now):
     if subscriber.suppressed_at is not None:  # Without a noted cause, an operator suppressed them.
         suppression_list.add(
             subscriber.email, subscriber.suppressed_by or suppression_list.Reason.COMPLAINED, now
@@ -70,7 +70,7 @@ def _erase(subscriber, now):
     subscriber.delete()
 
 
-def empty_log():
+def truncate_wal():
     """Truncate SQLite's write-ahead log, which still holds erased addresses.
 
     Does not wait for busy readers and writers: the hourly clean-up tries again.

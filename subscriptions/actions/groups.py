@@ -32,14 +32,14 @@ def consent_wording(group: Group) -> str:
     return CONSENT % {"group": group.name}
 
 
-def clean_text(text: str, limit: int) -> str:
+def clean_text(text: str, max_length: int) -> str:
     """Return a member's words for other members: one line, without invisible characters.
 
-    Raises ValidationError if they are longer than `limit` or have a link.
+    Raises ValidationError if they are longer than `max_length` or have a link.
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(text) > limit:
-        raise ValidationError(_("Please keep to %(limit)d characters.") % {"limit": limit})
+    if len(text) > max_length:
+        raise ValidationError(_("Please keep to %(limit)d characters.") % {"limit": max_length})
     if LINK.search(CATEGORY.sub("", unicodedata.normalize("NFKC", text))):
         raise ValidationError(_("Please write without web and email addresses."))
     return text
@@ -71,7 +71,7 @@ def join(membership: Membership, name: str, *, source: ConsentSource, now) -> No
     """
     name = clean_name(name)
     with transaction.atomic():
-        membership = _locked(membership)
+        membership = _lock_membership(membership)
         if membership.joined_at is None:
             membership.joined_at = now
             record_consent(membership.subscriber, Consent.Act.JOINED, source, now)
@@ -82,14 +82,14 @@ def join(membership: Membership, name: str, *, source: ConsentSource, now) -> No
 def leave(membership: Membership, *, source: ConsentSource, now) -> None:
     """Withdraw the consent and delete the name. Raises Membership.DoesNotExist."""
     with transaction.atomic():
-        membership = _locked(membership)
+        membership = _lock_membership(membership)
         if membership.joined_at is not None:
             membership.joined_at, membership.name = None, ""
             membership.save()
             record_consent(membership.subscriber, Consent.Act.LEFT, source, now)
 
 
-def _locked(membership):
+def _lock_membership(membership):
     """Return the membership as it is now, with its subscriber's row locked."""
     membership.subscriber.locked()
     return Membership.objects.select_related("group", "subscriber").get(pk=membership.pk)

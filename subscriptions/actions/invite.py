@@ -26,7 +26,7 @@ from subscriptions.notices import send
 from subscriptions.security import rate_limits, suppression_list
 
 REASONS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-SEPARATOR = re.compile("[;|]")  # In a cell.
+CELL_SEPARATOR = re.compile("[;|]")  # In a cell.
 EMAIL_HEADER = re.compile(r"e?\W?mail(.?add?ress[es]*)?")  # In English and German.
 REMIND_AFTER = timedelta(days=5)
 #: The link of a later reminder would outlive the subscriber.
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     """An address to invite.
 
     `name` greets them, and is suggested to them for a group. `topics` (slugs) and `interests`
-    (lines) are as listed, `chosen` is what they will follow and mute.
+    (lines) are as listed, `selection` is what they will follow and mute.
     """
 
     address: str
@@ -64,18 +64,18 @@ def read_csv(data: bytes) -> list[Entry]:
         table = child_process.run_limited(csv_files.parse, data)
     except ValueError as error:
         raise ValidationError(capfirst(error)) from None
-    headers = ["email" if EMAIL_HEADER.fullmatch(name) else name for name in table["headers"]]
-    if "email" not in headers:
+    columns = ["email" if EMAIL_HEADER.fullmatch(name) else name for name in table["headers"]]
+    if "email" not in columns:
         raise ValidationError("Line 1: the header has no column “email”.")
     entries, problems = [], []
-    for number, row in zip(table["lines"], table["rows"], strict=True):
-        cells = dict(zip(headers, row, strict=True))
-        names = SEPARATOR.split(cells.get("topics", "").lower())
-        names = [name for name in map(str.strip, names) if name]
-        if unknown := [name for name in names if name not in slugs_by_name]:
-            problems.append(f"Line {number}: there is no topic “{unknown[0]:.100}”.")
-        topics = tuple(slugs_by_name[name] for name in names if name in slugs_by_name)
-        interests = SEPARATOR.sub("\n", cells.get("interests", ""))
+    for line_number, row in zip(table["lines"], table["rows"], strict=True):
+        cells = dict(zip(columns, row, strict=True))
+        topic_names = CELL_SEPARATOR.split(cells.get("topics", "").lower())
+        topic_names = [name for name in map(str.strip, topic_names) if name]
+        if unknown_names := [name for name in topic_names if name not in slugs_by_name]:
+            problems.append(f"Line {line_number}: there is no topic “{unknown_names[0]:.100}”.")
+        topics = tuple(slugs_by_name[name] for name in topic_names if name in slugs_by_name)
+        interests = CELL_SEPARATOR.sub("\n", cells.get("interests", ""))
         entries.append(Entry(cells["email"], cells.get("name", ""), topics, interests))
     if excess := problems[csv_files.MAX_LINES :]:
         problems[csv_files.MAX_LINES :] = [f"And {len(excess)} more."]
@@ -85,29 +85,29 @@ def read_csv(data: bytes) -> list[Entry]:
 
 
 def invite(
-    entries: list[Entry], choices: dict, group: Group | None, *, by: str, note: str = "", now
+    entries: list[Entry], settings: dict, group: Group | None, *, inviter: str, note: str = "", now
 ) -> list[tuple[str, str]]:
     """Invite each address in the name of a person, with their note.
 
     Return each address with the reason for refusing it, or "".
 
-    `choices` has names of Subscriber's fields: hour, timezone, language. Subscribers keep theirs:
+    `settings` has names of Subscriber's fields: hour, timezone, language. Subscribers keep theirs:
     they are only invited to the group, without the note.
     """
-    results, emails = [], set()
-    papers: dict[tuple[Topic, ...], list[dict]] = {}  # Many follow the same topics.
+    results, seen_emails = [], set()
+    papers_by_topics: dict[tuple[Topic, ...], list[dict]] = {}  # Many follow the same topics.
     for entry in entries:
         try:
             email = addresses.normalise(entry.address)
             reason = REASONS["repeated"]
-            if email.lower() not in emails:
+            if email.lower() not in seen_emails:
                 topics = tuple(entry.selection.follow)
-                if topics not in papers:
-                    papers[topics] = hooks.example_papers(topics, now) if topics else []
+                if topics not in papers_by_topics:
+                    papers_by_topics[topics] = hooks.example_papers(topics, now) if topics else []
                 name = entry.name[: groups.MAX_NAME_LENGTH]
-                email_parts = {"name": name, "note": note, "papers": papers[topics]}
-                reason = _invite(email, email_parts, entry.selection, choices, group, by, now)
-            emails.add(email.lower())
+                parts = {"name": name, "note": note, "papers": papers_by_topics[topics]}
+                reason = _invite(email, parts, entry.selection, settings, group, inviter, now)
+            seen_emails.add(email.lower())
         except ValidationError as error:
             reason = str(error.message)
         results.append((entry.address, reason))
@@ -116,7 +116,7 @@ def invite(
 
 @retry_on_integrity_error  # A concurrent sign-up or invitation of the same address.
 @transaction.atomic
-def _invite(email, email_parts, selection, choices, group, by, now):
+def _invite(email, email_parts, selection, settings, group, inviter, now):
     subscriber = Subscriber.objects.select_for_update().with_address(email).first()
     state = subscriber.state_at(now) if subscriber else "new"
     if group and state in ("active", "paused"):
@@ -125,7 +125,7 @@ def _invite(email, email_parts, selection, choices, group, by, now):
     if refusal := _check_and_count(email, state, now):
         return refusal
     if state == "new":
-        subscriber = _create(email, by, now, email_parts, **choices)
+        subscriber = _create(email, inviter, now, email_parts, **settings)
         set_preferences(subscriber, selection)
     if group:
         if groups.invite(group, subscriber, now) is None:
@@ -147,15 +147,15 @@ def _check_and_count(email, state, now) -> str:
     try:
         rate_limits.check_invitation(email, now)
     except rate_limits.TooManyAttempts as refusal:
-        return REASONS[refusal.by]
+        return REASONS[refusal.kind]
     return ""
 
 
-def _create(email, by, now, email_parts, **choices) -> Subscriber:
+def _create(email, inviter, now, email_parts, **settings) -> Subscriber:
     """Return a new subscriber who was asked. The caller writes the letter."""
-    subscriber = Subscriber.objects.create(email=email, asked_at=now, **choices)
-    Invitation.objects.create(subscriber=subscriber, invited_by=by, at=now, **email_parts)
-    source = signup.ConsentSource(f"invitation by {by}"[:60])
+    subscriber = Subscriber.objects.create(email=email, asked_at=now, **settings)
+    Invitation.objects.create(subscriber=subscriber, invited_by=inviter, at=now, **email_parts)
+    source = signup.ConsentSource(f"invitation by {inviter}"[:60])
     signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
     suppression_list.add(email, suppression_list.Reason.INVITED, now)
     return subscriber
@@ -177,19 +177,19 @@ def check_list(group: Group, text: str, now) -> str:
     return address
 
 
-def set_list(group: Group, address: str, *, by: str, now) -> None:
+def set_list(group: Group, address: str, *, inviter: str, now) -> None:
     """Ask the list to confirm as any subscriber, and unsubscribe the former list, if any.
 
-    `address` is one that `check_list` returned; `by`, the operator's account, is named to the list.
+    `address` is one that `check_list` returned; `inviter`, the operator's account, is named to it.
     """
-    former = group.mailing_list
-    if address == (former.email if former else ""):
+    former_list = group.mailing_list
+    if address == (former_list.email if former_list else ""):
         return
     with transaction.atomic():
-        if former:
-            source = signup.ConsentSource(f"removed from a group by {by}"[:60])
-            signup.unsubscribe(former.public_id, source=source, now=now)
-        group.mailing_list = _create(address, by, now, {}) if address else None
+        if former_list:
+            source = signup.ConsentSource(f"removed from a group by {inviter}"[:60])
+            signup.unsubscribe(former_list.public_id, source=source, now=now)
+        group.mailing_list = _create(address, inviter, now, {}) if address else None
         if address:
             send.write_confirm(group.mailing_list, now, since=now)
         group.save()
@@ -197,7 +197,7 @@ def set_list(group: Group, address: str, *, by: str, now) -> None:
 
 def remind(now) -> None:
     """Remind each invited person who did not answer, once."""
-    due = Invitation.objects.filter(
+    due_invitations = Invitation.objects.filter(
         reminded_at=None,
         at__gt=now - REMIND_BEFORE,
         at__lte=now - REMIND_AFTER,
@@ -206,8 +206,8 @@ def remind(now) -> None:
         subscriber__unsubscribed_at=None,
         subscriber__suppressed_at=None,
     ).exclude(subscriber__in=Letter.objects.open().values("subscriber"))
-    for pk in list(due.values_list("subscriber", flat=True)):
+    for pk in list(due_invitations.values_list("subscriber", flat=True)):
         with transaction.atomic():
-            locked = Subscriber.objects.select_for_update().filter(pk=pk).first()
-            if locked and due.filter(subscriber=pk).update(reminded_at=now):
-                send.write_confirm(locked, now, since=now)
+            subscriber = Subscriber.objects.select_for_update().filter(pk=pk).first()
+            if subscriber and due_invitations.filter(subscriber=pk).update(reminded_at=now):
+                send.write_confirm(subscriber, now, since=now)

@@ -36,12 +36,12 @@ class TopicSelection:
     def of(cls, entries: list, follow: list[Topic], mute: list[Topic]) -> Self:
         """Return the selection of these topics, and of entries that `hooks.read_interests` read."""
         slugs = [entry.slug for entry in entries if entry.slug]
-        named = {topic.slug: topic for topic in Topic.objects.curated().filter(slug__in=slugs)}
+        by_slug = {topic.slug: topic for topic in Topic.objects.curated().filter(slug__in=slugs)}
         curated: dict[bool, list[Topic]] = {False: [*follow], True: [*mute]}
         queries: dict[bool, list[str]] = {False: [], True: []}
         for entry in entries:
-            if entry.slug in named:
-                curated[entry.is_muted].append(named[entry.slug])
+            if entry.slug in by_slug:
+                curated[entry.is_muted].append(by_slug[entry.slug])
             else:
                 queries[entry.is_muted].append(entry.text)
         curated = {is_muted: list(dict.fromkeys(topics)) for is_muted, topics in curated.items()}
@@ -78,16 +78,16 @@ def change(
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
-        changed = {name for name in settings if settings[name] != getattr(subscriber, name)}
+        changed_fields = {name for name in settings if settings[name] != getattr(subscriber, name)}
         for name, value in settings.items():
             setattr(subscriber, name, value)
-        if changed & SCHEDULE_FIELDS:
+        if changed_fields & SCHEDULE_FIELDS:
             subscriber.reschedule(now)
         subscriber.save()
         if topics is not None:
             set_preferences(subscriber, topics)
         if subscriber.state_at(now) == "paused":
-            queue.cancel(subscriber, "paused", now, kinds=kinds.not_for("paused"))
+            queue.cancel(subscriber, "paused", now, kinds=kinds.kinds_excluding("paused"))
     return subscriber
 
 
@@ -100,10 +100,10 @@ def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:
     ):
         own_topics = []
         for query in queries:
-            defaults = {"name": query[:200], "kind": topics.kinds.get(query, "")}
-            topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=defaults)
-            if defaults["kind"] not in ("", topic.kind):
-                topic.kind = defaults["kind"]
+            fields = {"name": query[:200], "kind": topics.kinds.get(query, "")}
+            topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=fields)
+            if fields["kind"] not in ("", topic.kind):
+                topic.kind = fields["kind"]
                 topic.save(update_fields=["kind"])
             own_topics.append(topic)
         stances |= {topic.pk: stance for topic in [*curated, *own_topics]}
@@ -123,8 +123,8 @@ def follow(subscriber: Subscriber, query: str, kind: str) -> None:
     """Follow an own query. If it is followed or muted already, this changes nothing."""
     with transaction.atomic():
         subscriber = subscriber.locked()
-        defaults = {"name": query[:200], "kind": kind}
-        topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=defaults)
+        fields = {"name": query[:200], "kind": kind}
+        topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=fields)
         subscriber.preferences.get_or_create(topic=topic)
 
 

@@ -67,8 +67,8 @@ class SignUpRequest:
         follow, mute = (
             list(Topic.objects.current_for(fields.get(name, ()))) for name in ("topics", "mute")
         )
-        muted, kinds = fields.get("muted_interests", []), fields.get("kinds", {})
-        selection = TopicSelection(follow, mute, fields["interests"], muted, kinds)
+        muted_interests, kinds = fields.get("muted_interests", []), fields.get("kinds", {})
+        selection = TopicSelection(follow, mute, fields["interests"], muted_interests, kinds)
         return cls(selection, fields["timezone"], fields["hour"])
 
 
@@ -95,20 +95,20 @@ def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now)
         if may_retry and not subscriber.has_opted_in:
             subscriber.unsuppress(now)  # The confirmation will ask them.
         state = "suppressed" if subscriber is None else subscriber.state_at(now)
-        letter, backs_off = None, send.backs_off(subscriber, now)
+        letter, is_backing_off = None, send.is_backing_off(subscriber, now)
         match state:
             case "pending":
                 request.apply_to(subscriber)
-                letter = _ask_to_confirm(subscriber, source, now, backs_off)
+                letter = _ask_to_confirm(subscriber, source, now, is_backing_off)
             case "unsubscribed":
                 subscriber.pending_settings = request.to_json()  # Applied when they confirm.
-                letter = _ask_to_confirm(subscriber, source, now, backs_off)
+                letter = _ask_to_confirm(subscriber, source, now, is_backing_off)
             case "active" | "paused":
-                letter = send.remind(subscriber, now, backs_off)
+                letter = send.remind(subscriber, now, is_backing_off)
             case "suppressed" if may_retry:
                 letter = send.ask_if_address_works(subscriber, now)
         if not is_new:
-            _do_remaining_work(state, request, source, now, wrote=letter is not None)
+            _do_remaining_work(state, request, source, now, has_letter=letter is not None)
         return letter
 
 
@@ -126,19 +126,19 @@ def _get_or_create_locked(email, now) -> tuple[Subscriber | None, bool]:
         return Subscriber.objects.select_for_update().with_address(email).get(), False
 
 
-def _ask_to_confirm(subscriber, source, now, backs_off):
+def _ask_to_confirm(subscriber, source, now, is_backing_off):
     """Record the request, save, and send a confirmation unless one was sent recently."""
     record_consent(subscriber, Consent.Act.ASKED, source, now)
-    recent = now - send.CONFIRM_INTERVAL
-    since = max(recent, subscriber.unsubscribed_at or recent)
-    letter = send.write_confirm(subscriber, now, since, backs_off)
+    earliest = now - send.CONFIRM_INTERVAL
+    since = max(earliest, subscriber.unsubscribed_at or earliest)
+    letter = send.write_confirm(subscriber, now, since, is_backing_off)
     if letter is not None:
         subscriber.asked_at = now
     subscriber.save()
     return letter
 
 
-def _do_remaining_work(state, request, source, now, *, wrote):
+def _do_remaining_work(state, request, source, now, *, has_letter):
     """Do, and roll back, the work that a new address takes and that this state did not."""
     with transaction.atomic():
         address = f"{uuid.uuid4().hex}@stand-in.invalid"
@@ -148,12 +148,12 @@ def _do_remaining_work(state, request, source, now, *, wrote):
         if state not in ("pending", "unsubscribed"):
             record_consent(stand_in, Consent.Act.ASKED, source, now)
             stand_in.save()
-        if state == "suppressed" and not wrote:
+        if state == "suppressed" and not has_letter:
             send.write_confirm(stand_in, now, since=now)
-        elif not wrote:
+        elif not has_letter:
             send.write(stand_in, Kind.CONFIRM, now, closes_at=now)
         transaction.set_rollback(True)
-    if not wrote:
+    if not has_letter:
         send.enqueue_delivery(send.NO_LETTER)
 
 
@@ -176,9 +176,9 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
                 subscriber.confirmed_at = now
                 subscriber.unsubscribed_at = subscriber.paused_until = None
                 subscriber.subscribed_at = subscriber.next_due_at = clock.not_in_future(now)
-                fields, subscriber.pending_settings = subscriber.pending_settings, {}
-                if fields:
-                    SignUpRequest.from_json(fields).apply_to(subscriber)
+                request_fields, subscriber.pending_settings = subscriber.pending_settings, {}
+                if request_fields:
+                    SignUpRequest.from_json(request_fields).apply_to(subscriber)
                 if subscriber.had_digest_before_confirming():
                     subscriber.reschedule(now)
             case Kind.GOODBYE:
@@ -223,10 +223,10 @@ def unsubscribe(public_id: uuid.UUID, *, source: ConsentSource, now) -> int:
     """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().get(public_id=public_id)
-        cancelled = kinds.not_for("unsubscribed")
+        cancelled_kinds = kinds.kinds_excluding("unsubscribed")
         if subscriber.unsubscribed_at is None:  # Later, a new sign-up may wait for its answer.
-            cancelled.append(Kind.CONFIRM)
-        under_way = queue.cancel(subscriber, "unsubscribed", now, kinds=cancelled)
+            cancelled_kinds.append(Kind.CONFIRM)
+        sending_count = queue.cancel(subscriber, "unsubscribed", now, kinds=cancelled_kinds)
         if subscriber.unsubscribed_at is None:
             subscriber.unsubscribed_at = now
             subscriber.next_due_at = None
@@ -234,15 +234,15 @@ def unsubscribe(public_id: uuid.UUID, *, source: ConsentSource, now) -> int:
             Move.objects.filter(subscriber=subscriber).forget()
             record_consent(subscriber, Consent.Act.UNSUBSCRIBED, source, now)
             send.write_goodbye(subscriber, now)
-        return under_way
+        return sending_count
 
 
 def record_reason(public_id: uuid.UUID, reason: str) -> bool:
     """Store why a subscriber unsubscribed, with its record. Return whether the reason is known."""
     is_known = reason in Consent.Reason.values
     if is_known:
-        left = Consent.objects.filter(subscriber__public_id=public_id, act=Consent.Act.UNSUBSCRIBED)
-        left.filter(at=F("subscriber__unsubscribed_at")).update(reason=reason)
+        rows = Consent.objects.filter(subscriber__public_id=public_id, act=Consent.Act.UNSUBSCRIBED)
+        rows.filter(at=F("subscriber__unsubscribed_at")).update(reason=reason)
     return is_known
 
 

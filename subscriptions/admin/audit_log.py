@@ -66,14 +66,14 @@ class AuditLogAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdm
     @display(description="Object")
     def what(self, entry):
         """Return what it was done to, with a link unless it was deleted."""
-        kind = entry.content_type
-        words = f"{kind.name}: {entry.object_repr}" if kind else entry.object_repr
-        model = kind.model_class() if kind else None
+        content_type = entry.content_type
+        text = f"{content_type.name}: {entry.object_repr}" if content_type else entry.object_repr
+        model = content_type.model_class() if content_type else None
         if entry.is_deletion() or not entry.object_id or model not in self.admin_site._registry:
-            return words
-        name = f"admin:{kind.app_label}_{kind.model}_change"
-        url = reverse(name, args=[entry.object_id])
-        return widgets.link(url, words)
+            return text
+        url_name = f"admin:{content_type.app_label}_{content_type.model}_change"
+        url = reverse(url_name, args=[entry.object_id])
+        return widgets.link(url, text)
 
     @display(description="Change")
     def in_words(self, entry):

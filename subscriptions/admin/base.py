@@ -47,8 +47,8 @@ class BaseModelAdmin(ModelAdmin):
                 parameters.add(list_filter.parameter_name)
                 continue
             field, kind = list_filter
-            ends = ("_from", "_to") if issubclass(kind, RangeDateFilter) else ("__exact",)
-            parameters |= {f"{field}{end}" for end in ends}
+            suffixes = ("_from", "_to") if issubclass(kind, RangeDateFilter) else ("__exact",)
+            parameters |= {f"{field}{suffix}" for suffix in suffixes}
         return parameters
 
     def render_page(self, request, template="admin/confirm.html", **context):
@@ -72,9 +72,9 @@ class BaseModelAdmin(ModelAdmin):
         return super().changelist_view(request, extra_context)
 
     def response_action(self, request, queryset, **kwargs):
-        for number in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME):
+        for pk in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME):
             try:
-                self.opts.pk.clean(number, None)
+                self.opts.pk.clean(pk, None)
             except ValidationError:
                 text = "The selected row does not exist. Nothing was done."
                 self.message_user(request, text, messages.ERROR)

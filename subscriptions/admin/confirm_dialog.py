@@ -24,21 +24,21 @@ def confirm_first(
     }
 
     def decorate(method):
-        in_dialog = action(description=title, dialog=dialog, variant=variant, **options)(method)
+        dialog_action = action(description=title, dialog=dialog, variant=variant, **options)(method)
 
-        @wraps(in_dialog)
-        def ask(panel, request, **ids):
-            response = in_dialog(panel, request, **ids)
+        @wraps(dialog_action)
+        def confirm_or_run(panel, request, **ids):
+            response = dialog_action(panel, request, **ids)
             if "HX-Request" in request.headers:
                 return response
             if url := response.headers.get("HX-Redirect"):  # Only the script follows this.
                 response.status_code, response["Location"] = 302, url
                 return response
-            page = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
-            question, back = dialog["title"], resolve_url(f"{page}_changelist")
+            url_prefix = f"admin:{panel.opts.app_label}_{panel.opts.model_name}"
+            question, back_url = dialog["title"], resolve_url(f"{url_prefix}_changelist")
             if object_id := ids.get("object_id"):
                 question = f"{question} {panel.get_object(request, object_id)}"
-                back = resolve_url(f"{page}_change", object_id)
+                back_url = resolve_url(f"{url_prefix}_change", object_id)
             return panel.render_page(
                 request,
                 title=title,
@@ -46,9 +46,9 @@ def confirm_first(
                 consequence=consequence,
                 form=form(data=request.POST or None, request=request, **ids),
                 variant=variant.value,
-                back=back,
+                back=back_url,
             )
 
-        return ask
+        return confirm_or_run
 
     return decorate

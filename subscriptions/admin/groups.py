@@ -72,8 +72,8 @@ class GroupAdmin(LockingMixin, BaseModelAdmin):
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
-        address, by = form.cleaned_data["list_address"], inviter(request.user)
-        invite.set_list(obj, address, by=by, now=timezone.now())
+        address = form.cleaned_data["list_address"]
+        invite.set_list(obj, address, inviter=inviter(request.user), now=timezone.now())
 
     @display(description="Members")
     def members(self, group):

@@ -23,7 +23,7 @@ MAX_ADDRESSES = 200  # In one list.
 LIST = "admin:subscriptions_subscriber_changelist"
 COLUMNS = ["email", "state", "timezone", "hour", "confirmed_at", "topics", "groups"]
 #: What the audit log names, instead of the addresses of strangers.
-LISTED = Subscriber(title="list")
+AUDIT_OBJECT = Subscriber(title="list")
 
 Choices = widgets.UnfoldAdminSelectWidget
 ManyChoices = widgets.UnfoldAdminSelectMultipleWidget
@@ -61,24 +61,24 @@ class InviteForm(TopicsForm):
 
     def clean(self):
         data = super().clean()
-        listed = [*invite.read_text(data.get("addresses", "")), *data.get("file", [])]
-        if "file" not in self.errors and not 0 < len(listed) <= MAX_ADDRESSES:
+        entries = [*invite.read_text(data.get("addresses", "")), *data.get("file", [])]
+        if "file" not in self.errors and not 0 < len(entries) <= MAX_ADDRESSES:
             text = f"Enter up to {MAX_ADDRESSES} addresses, or choose a file with them."
-            self.add_error("addresses", f"{text} These are {len(listed)}.")
+            self.add_error("addresses", f"{text} These are {len(entries)}.")
         if self.errors:
             return data
-        for_all = [topic.slug for topic in data["topics"]]
+        common_slugs = [topic.slug for topic in data["topics"]]
 
         @cache  # Many have the same, or nothing, of their own.
-        def form_of(topics, interests):
+        def topics_form(topics, interests):
             lines = f"{data['interests']}\n{interests}"
-            return TopicsForm({"topics": [*for_all, *topics], "interests": lines})
+            return TopicsForm({"topics": [*common_slugs, *topics], "interests": lines})
 
-        self.people = []
-        for entry in listed:
-            form = form_of(entry.topics, entry.interests)
+        self.entries = []
+        for entry in entries:
+            form = topics_form(entry.topics, entry.interests)
             if form.is_valid():
-                self.people.append(entry._replace(selection=form.topic_selection()))
+                self.entries.append(entry._replace(selection=form.topic_selection()))
             else:
                 errors = " ".join(chain.from_iterable(form.errors.values()))
                 self.add_error("file", f"{entry.address}: {errors}")
@@ -99,14 +99,14 @@ class InvitationsMixin:
         context["question"] = context["question"].format(name=inviter(request.user))
         if not form.is_valid():
             return self.render_page(request, form=form, **context)
-        choices = {name: form.cleaned_data[name] for name in ("hour", "timezone", "language")}
+        settings = {name: form.cleaned_data[name] for name in ("hour", "timezone", "language")}
         group, note = form.cleaned_data["group"], form.cleaned_data["note"]
-        names = {"by": inviter(request.user), "note": note, "now": timezone.now()}
-        results = invite.invite(form.people, choices, group, **names)
+        options = {"inviter": inviter(request.user), "note": note, "now": timezone.now()}
+        results = invite.invite(form.entries, settings, group, **options)
         context["refused"] = [result for result in results if result[1]]
         context["count"] = len(results) - len(context["refused"])
         note = f"Invited: {context['count']}. Not invited: {len(context['refused'])}."
-        self.log_addition(request, LISTED, f"{note} Group: {group}." if group else note)
+        self.log_addition(request, AUDIT_OBJECT, f"{note} Group: {group}." if group else note)
         return self.render_page(request, "admin/subscriptions/subscriber/invited.html", **context)
 
     @action(description="Export CSV", url_path="export", permissions=["invite"], icon="download")
@@ -116,18 +116,18 @@ class InvitationsMixin:
             return self.render_page(request, **context)
         now, response = timezone.now(), HttpResponse(content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="subscribers.csv"'
-        rows = csv.writer(response)
-        rows.writerow(COLUMNS)
+        writer = csv.writer(response)
+        writer.writerow(COLUMNS)
         subscribers = Subscriber.objects.people().order_by("pk")
         subscribers = subscribers.prefetch_related("preferences__topic", "memberships__group")
         for row in subscribers.iterator(1_000):
-            preferences, members = row.preferences.all(), row.memberships.all()
+            preferences, memberships = row.preferences.all(), row.memberships.all()
             topics = [follow.topic.name for follow in preferences if follow.stance == "follow"]
-            groups = [member.group.name for member in members if member.joined_at]
+            groups = [member.group.name for member in memberships if member.joined_at]
             cells = [row.email, row.state_at(now), row.timezone, row.hour, row.confirmed_at or ""]
             cells += ["|".join(topics), "|".join(groups)]
             # An apostrophe keeps a spreadsheet from computing a cell.
             texts = map(str, cells)
-            rows.writerow(f"'{text}" if text[:1] in set("=+-@\t\r") else text for text in texts)
-        self.log_change(request, LISTED, "Exported all subscribers.")
+            writer.writerow(f"'{text}" if text[:1] in set("=+-@\t\r") else text for text in texts)
+        self.log_change(request, AUDIT_OBJECT, "Exported all subscribers.")
         return response

@@ -79,7 +79,7 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
     def get_search_results(self, request, queryset, search_term):
         """Search by subscriber or Message-ID, neither of which has an index on letters."""
         if message_ids.is_ours(search_term):
-            letter = process.letter_named(search_term)
+            letter = process.letter_by_message_id(search_term)
             return queryset.filter(pk=letter and letter.pk), False
         if not search_term:
             return queryset, False

@@ -102,8 +102,8 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
                 except IntegrityError:
                     form.add_error(None, TEXTS["errors"]["minute"])
                     return self.render_page(request, TEMPLATE, **context)
-                words = f"Starts at {message.starts_at:%H:%M} UTC. Receivers: {count}. To: "
-                self.log_addition(request, message, f"{words}{self.to(message)}.")
+                log_text = f"Starts at {message.starts_at:%H:%M} UTC. Receivers: {count}. To: "
+                self.log_addition(request, message, f"{log_text}{self.to(message)}.")
                 return redirect(_page("change"), message.pk)
         return self.render_page(request, TEMPLATE, **context)
 

@@ -61,11 +61,11 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
             raise PermissionDenied
         now = timezone.now()
         state = status.sending_status(now)
-        letters = reverse("admin:subscriptions_letter_changelist")
-        kind = get_content_type_for_model(Sending)
+        letters_url = reverse("admin:subscriptions_letter_changelist")
+        content_type = get_content_type_for_model(Sending)
         queues = [
             {"name": badge(queue.label, TONES[queue.state]), "note": queue.said}
-            | {"count": f"{queue.count:,}", "url": f"{letters}?state__exact={queue.state}"}
+            | {"count": f"{queue.count:,}", "url": f"{letters_url}?state__exact={queue.state}"}
             for queue in status.queues(now)
         ]
         return self.render_page(
@@ -75,8 +75,8 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
             status=state,
             queues=queues,
             slowed=status.slowed_providers(now),
-            switch=self._switch(state.grade) if self.has_switch_permission(request) else [],
-            history=LogEntry.objects.filter(content_type=kind).select_related("user")[:10],
+            switch=self._buttons(state.grade) if self.has_switch_permission(request) else [],
+            history=LogEntry.objects.filter(content_type=content_type).select_related("user")[:10],
         )
 
     def change_view(self, request, object_id, form_url="", extra_context=None):
@@ -85,12 +85,12 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
     @confirm_first(**STOP, variant=ActionVariant.DANGER, permissions=["switch"])
     def stop(self, request, form):
         circuit_breaker.stop(request.user.get_username(), timezone.now())
-        return self._acted(request, "Sending stopped.")
+        return self._report(request, "Sending stopped.")
 
     @confirm_first(**RESUME, permissions=["switch"])
     def resume(self, request, form):
         circuit_breaker.resume(request.user.get_username(), timezone.now())
-        return self._acted(request, "Sending resumed.")
+        return self._report(request, "Sending resumed.")
 
     @confirm_first(
         "Send test email",
@@ -100,26 +100,26 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
     )
     def test(self, request, form):
         is_sent, reply = probe.send_test_email(form.cleaned_data["email"], timezone.now())
-        words = TEST_SENT if is_sent else f"Test email not sent: {reply}"
+        text = TEST_SENT if is_sent else f"Test email not sent: {reply}"
         row = Sending.objects.get_or_create(pk=1)[0]
         self.log_change(request, row, TEST_SENT if is_sent else "Test email not sent.")
-        self.message_user(request, words, messages.SUCCESS if is_sent else messages.ERROR)
+        self.message_user(request, text, messages.SUCCESS if is_sent else messages.ERROR)
         return hx_redirect("admin:subscriptions_sending_changelist")
 
-    def _switch(self, grade):
+    def _buttons(self, grade):
         """Return the buttons: those that would change the state, and the test email."""
         buttons = {
             "resume": {"words": RESUME["title"], "icon": "play_circle", "variant": "primary"},
             "stop": {"words": STOP["title"], "icon": "stop_circle", "variant": "danger"},
             "test": {"words": "Send test email", "icon": "forward_to_inbox", "variant": ""},
         }
-        acts = {"on": ["stop"], "tripped": ["resume", "stop"], "stopped": ["resume"]}[grade]
+        names = {"on": ["stop"], "tripped": ["resume", "stop"], "stopped": ["resume"]}[grade]
         return [
-            buttons[act] | {"url": reverse(f"admin:subscriptions_sending_{act}")}
-            for act in [*acts, "test"]
+            buttons[name] | {"url": reverse(f"admin:subscriptions_sending_{name}")}
+            for name in [*names, "test"]
         ]
 
-    def _acted(self, request, words):
+    def _report(self, request, words):
         self.log_change(request, circuit_breaker.current(), words)
         self.message_user(request, words, messages.SUCCESS)
         return hx_redirect("admin:subscriptions_sending_changelist")

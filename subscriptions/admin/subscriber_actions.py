@@ -81,21 +81,21 @@ class SubscriberAction:
 
     def run(self, panel, request, queryset, data) -> None:
         """Do it to each subscriber. Show how many were done, and why the others were not."""
-        now, ends = timezone.now(), time.monotonic() + MAX_SECONDS
-        count, reasons, late = 0, [], 0
+        now, deadline = timezone.now(), time.monotonic() + MAX_SECONDS
+        done_count, reasons, skipped_count = 0, [], 0
         for subscriber in queryset:
-            if (count or reasons) and time.monotonic() > ends:
-                late += 1
+            if (done_count or reasons) and time.monotonic() > deadline:
+                skipped_count += 1
                 continue
             try:
-                note = self.do(subscriber, data, now)
+                log_text = self.do(subscriber, data, now)
             except Subscriber.DoesNotExist:
                 reasons.append("They were already erased.")
                 continue
-            if note is None:
+            if log_text is None:
                 reasons.append(self.not_done_reason)
                 continue
-            count += 1
+            done_count += 1
             if self.erases:  # Without the address, which is erased.
                 LogEntry.objects.create(
                     user=request.user,
@@ -107,15 +107,15 @@ class SubscriberAction:
                 continue
             with transaction.atomic():  # A subscriber erased meanwhile must not get into the log.
                 if Subscriber.objects.select_for_update().filter(pk=subscriber.pk).first():
-                    panel.log_change(request, subscriber, note)
-        if count:
-            panel.message_user(request, f"{self.done}: {count}.", messages.SUCCESS)
+                    panel.log_change(request, subscriber, log_text)
+        if done_count:
+            panel.message_user(request, f"{self.done}: {done_count}.", messages.SUCCESS)
         if reasons:
             reason_text = " ".join(dict.fromkeys(filter(None, reasons)))
             text = f"Not {self.done[:1].lower()}{self.done[1:]}: {len(reasons)}. {reason_text}"
             panel.message_user(request, text.strip(), messages.WARNING)
-        if late:
-            text = f"Time ran out: {late} are unchanged. Select them again."
+        if skipped_count:
+            text = f"Time ran out: {skipped_count} are unchanged. Select them again."
             panel.message_user(request, text, messages.WARNING)
 
 
@@ -131,11 +131,11 @@ def register_actions(panel):
 
 
 def _permission(action):
-    required = f"subscriptions.{'delete' if action.erases else 'change'}_subscriber"
+    permission = f"subscriptions.{'delete' if action.erases else 'change'}_subscriber"
 
     def has_permission(self, request, object_id=None):
         """Without an id, this is about the list, where the action looks at each subscriber."""
-        if not request.user.has_perm(required):
+        if not request.user.has_perm(permission):
             return False
         if object_id is None:
             return True
@@ -149,13 +149,13 @@ def _permission(action):
 
 
 def _detail_action(action):
-    def act(self, request, form, object_id):
+    def run_action(self, request, form, object_id):
         action.run(self, request, Subscriber.objects.filter(pk=object_id), form.cleaned_data)
         if action.erases:
             return hx_redirect(f"admin:subscriptions_{self.opts.model_name}_changelist")
         return hx_redirect(f"admin:subscriptions_{self.opts.model_name}_change", object_id)
 
-    act.__name__ = action.name  # Unfold finds by the name that it is about one object.
+    run_action.__name__ = action.name  # Unfold finds by the name that it is about one object.
     return confirm_first(
         action.title,
         action.consequence,
@@ -164,16 +164,16 @@ def _detail_action(action):
         permissions=[action.name],
         icon=action.icon,
         variant=action.variant,
-    )(act)
+    )(run_action)
 
 
 def _list_action(action):
     @admin.action(description=action.title, permissions=[action.name])
-    def act(self, request, queryset):
-        is_answer = "confirmed" in request.POST
-        data = request.POST.dict() | {"_form_submitted": "on"} if is_answer else None
+    def run_action(self, request, queryset):
+        is_confirmed = "confirmed" in request.POST
+        data = request.POST.dict() | {"_form_submitted": "on"} if is_confirmed else None
         form = action.form(request=request, data=data)
-        if is_answer and form.is_valid():
+        if is_confirmed and form.is_valid():
             return action.run(self, request, queryset, form.cleaned_data)
         return self.render_page(
             request,
@@ -189,8 +189,8 @@ def _list_action(action):
             back=resolve_url(LIST),
         )
 
-    act.__name__ = f"{action.name}_selected"
-    return act
+    run_action.__name__ = f"{action.name}_selected"
+    return run_action
 
 
 ACTIONS: list[SubscriberAction] = []
@@ -209,23 +209,23 @@ def _action(is_applicable, **options):
     return register
 
 
-def _is(*states):
+def _has_state(*states):
     return lambda subscriber, now: subscriber.state_at(now) in states
 
 
-@_action(_is("active", "paused"), form=PauseForm)
+@_action(_has_state("active", "paused"), form=PauseForm)
 def pause(subscriber, data, now):
     if preferences.pause(subscriber, data["until"], now=now):
         return f"Paused until {date_format(data['until'])}."
 
 
-@_action(_is("paused"))
+@_action(_has_state("paused"))
 def resume(subscriber, data, now):
     if preferences.resume(subscriber, now=now):
         return "Pause ended."
 
 
-@_action(_is("pending", "unsubscribed"))
+@_action(_has_state("pending", "unsubscribed"))
 def ask_to_confirm(subscriber, data, now):
     is_allowed = rate_limits.check_mailbox("panel", subscriber.email, now)
     if is_allowed and moderation.ask_to_confirm(subscriber, now=now):
@@ -245,7 +245,7 @@ def ask(subscriber, data, now):
         return "Asked to verify the address."
 
 
-@_action(_is("suppressed"))
+@_action(_has_state("suppressed"))
 def lift(subscriber, data, now):
     reason = f"{subscriber.get_suppressed_by_display()}: {subscriber.suppressed_reason}"
     if moderation.unsuppress(subscriber, now=now):

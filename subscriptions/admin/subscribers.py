@@ -39,7 +39,7 @@ from subscriptions.models.subscribers import STATES
 from subscriptions.security import suppression_list
 
 #: Reports against writing to a subscriber, and how many their page shows.
-NEGATIVE = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
+NEGATIVE_KINDS = (LetterFact.Kind.BOUNCED, LetterFact.Kind.COMPLAINED)
 MAX_FACTS = 10
 MAX_INTERESTS = 60  # Characters of a row.
 
@@ -70,14 +70,14 @@ class BlockFilter(ChoicesDropdownFilter):
         self.title = "block reason"
 
 
-def _labelled(field):
+def _with_aria_label(field):
     """Label a field of a table for screen readers."""
     if field is not None:
         field.widget.attrs["aria-label"] = field.label
     return field
 
 
-def _named(topic):
+def _topic_label(topic):
     """Return a topic's name, and of a subscriber's own the kind."""
     return f"{topic} ({topic.kind})" if topic.kind else str(topic)
 
@@ -95,14 +95,14 @@ class PreferenceInline(TabularInline):
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         """Offer curated topics and the subscriber's own, queried once for all rows."""
         if db_field.name != "topic":
-            return _labelled(super().formfield_for_dbfield(db_field, request, **kwargs))
+            return _with_aria_label(super().formfield_for_dbfield(db_field, request, **kwargs))
         kwargs["queryset"] = Topic.objects.filter(Q(owner=None) | Q(owner=self.subscriber))
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        field.label_from_instance = _named
+        field.label_from_instance = _topic_label
         field.choices = list(field.choices)
-        for act in ("add", "change", "delete", "view"):
-            setattr(field.widget, f"can_{act}_related", False)
-        return _labelled(field)
+        for verb in ("add", "change", "delete", "view"):
+            setattr(field.widget, f"can_{verb}_related", False)
+        return _with_aria_label(field)
 
     def get_queryset(self, request):
         return super().get_queryset(request).order_by("pk")
@@ -154,17 +154,17 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     readonly_fields = ["address", "state", "days", "next_digest", "takes_messages", *HISTORY]
 
     def get_queryset(self, request):
-        follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
-        follows = follows.select_related("topic").order_by("pk")
-        sent = Letter.objects.filter(subscriber=OuterRef("pk"), state=Letter.State.ACCEPTED)
-        sent = sent.filter(day__isnull=False).order_by("-day")  # The order of an index.
+        followed = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
+        followed = followed.select_related("topic").order_by("pk")
+        digests = Letter.objects.filter(subscriber=OuterRef("pk"), state=Letter.State.ACCEPTED)
+        digests = digests.filter(day__isnull=False).order_by("-day")  # The order of an index.
         return (
             super()
             .get_queryset(request)
             .select_related("invitation", "group_of_list")
             .filter(self.row_filter)
-            .prefetch_related(Prefetch("preferences", follows, to_attr="follows"))
-            .annotate(last_sent_at=Subquery(sent.values("ended_at")[:1]))
+            .prefetch_related(Prefetch("preferences", followed, to_attr="follows"))
+            .annotate(last_sent_at=Subquery(digests.values("ended_at")[:1]))
         )
 
     def get_search_results(self, request, queryset, search_term):
@@ -189,8 +189,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
 
     def render_change_form(self, request, context, *args, **kwargs):
         """Show the actions as buttons above the form: they do not fit the title's menu."""
-        acts = context.pop("actions_detail", [])
-        context["acts"] = sorted(acts, key=lambda act: act["variant"] == ActionVariant.DANGER)
+        buttons = context.pop("actions_detail", [])
+        context["acts"] = sorted(buttons, key=lambda row: row["variant"] == ActionVariant.DANGER)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @display(description="Address", ordering="email")
@@ -198,10 +198,10 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
         address = addresses.readable(subscriber.email)
         if not hasattr(subscriber, "invitation"):
             return address
-        by = f"invited by {subscriber.invitation.invited_by}"
+        origin = f"invited by {subscriber.invitation.invited_by}"
         if hasattr(subscriber, "group_of_list"):
-            by = f"mailing list of {subscriber.group_of_list}, {by}"
-        return format_html('{}<span class="block text-subtle">{}</span>', address, by)
+            origin = f"mailing list of {subscriber.group_of_list}, {origin}"
+        return format_html('{}<span class="block text-subtle">{}</span>', address, origin)
 
     @display(description="State")
     def state(self, subscriber):
@@ -232,8 +232,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     @display(description="Next digest", ordering="next_due_at")
     def next_digest(self, subscriber):
         """Return when it is due. A blocked subscriber keeps their time, and gets none."""
-        due = None if subscriber.suppressed_at else subscriber.next_due_at
-        return due and date_format(due, "DATETIME_FORMAT")
+        due_at = None if subscriber.suppressed_at else subscriber.next_due_at
+        return due_at and date_format(due_at, "DATETIME_FORMAT")
 
     @display(description="Last digest")
     def last_digest(self, subscriber):
@@ -251,17 +251,17 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     @display(description="Bounces and spam reports")
     def reports(self, subscriber):
         """Return the last reports against writing to them, each with its letter."""
-        negative = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=NEGATIVE)
-        lines = [
+        facts = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=NEGATIVE_KINDS)
+        rows = [
             (
                 date_format(fact.noted_at, "DATETIME_FORMAT"),
                 reverse("admin:subscriptions_letter_change", args=[fact.letter_id]),
                 str(fact),
             )
-            for fact in negative[:MAX_FACTS]
+            for fact in facts[:MAX_FACTS]
         ]
-        line = '<p class="mb-2">{}: <a class="text-link" href="{}">{}</a></p>'
-        return format_html_join("", line, lines) or None
+        html = '<p class="mb-2">{}: <a class="text-link" href="{}">{}</a></p>'
+        return format_html_join("", html, rows) or None
 
     def save_model(self, request, obj, form, change):
         """Save through `actions.preferences`, which also reschedules the next digest."""

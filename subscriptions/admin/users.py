@@ -63,8 +63,8 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
         if db_field.name == "groups":
             kwargs["queryset"] = Group.objects.all()
             if not request.user.is_superuser:
-                beyond = Permission.objects.exclude(pk__in=_rights(request.user))
-                kwargs["queryset"] = Group.objects.exclude(permissions__in=beyond)
+                missing = Permission.objects.exclude(pk__in=_permission_ids(request.user))
+                kwargs["queryset"] = Group.objects.exclude(permissions__in=missing)
             kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
             field = super().formfield_for_manytomany(db_field, request, **kwargs)
             field.label, field.help_text = "Roles", ROLES_HELP
@@ -72,12 +72,12 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_change_permission(self, request, obj=None):
-        may = super().has_change_permission(request, obj)
-        return may and (obj is None or not _has_more(obj, request.user))
+        is_allowed = super().has_change_permission(request, obj)
+        return is_allowed and (obj is None or not _has_more_rights(obj, request.user))
 
     def has_delete_permission(self, request, obj=None):
         """Only users who have done nothing: deleting others would delete their audit log."""
-        if obj is None or _has_more(obj, request.user) or obj.logentry_set.exists():
+        if obj is None or _has_more_rights(obj, request.user) or obj.logentry_set.exists():
             return False
         return super().has_delete_permission(request, obj)
 
@@ -91,14 +91,14 @@ class OperatorAdmin(UserAdmin, BaseModelAdmin):
         return user.is_active and user.is_staff
 
 
-def _has_more(user, than) -> bool:
+def _has_more_rights(user, other_user) -> bool:
     """Return whether a user, even if inactive, has rights that the other lacks."""
-    if than.is_superuser:
+    if other_user.is_superuser:
         return False
-    return user.is_superuser or not _rights(user) <= _rights(than)
+    return user.is_superuser or not _permission_ids(user) <= _permission_ids(other_user)
 
 
-def _rights(user) -> set[int]:
+def _permission_ids(user) -> set[int]:
     """Return the ids of the user's permissions. Django returns none for an inactive user."""
     permissions = Permission.objects.filter(Q(user=user) | Q(group__user=user))
     return set(permissions.values_list("pk", flat=True))

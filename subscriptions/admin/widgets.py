@@ -72,20 +72,20 @@ class CappedPaginator(Paginator):
     template_name = "admin/first_pages.html"
 
     @cached_property
-    def numbers(self):
+    def pks(self):
         return list(self.object_list.values_list("pk", flat=True)[: self.MAX_ROWS + 1])
 
     @cached_property
     def count(self):
-        return min(len(self.numbers), self.MAX_ROWS)
+        return min(len(self.pks), self.MAX_ROWS)
 
     @property
     def has_more(self) -> bool:
-        return len(self.numbers) > self.MAX_ROWS
+        return len(self.pks) > self.MAX_ROWS
 
     def page(self, number):
         number = self.validate_number(number)
-        ids = self.numbers[: self.count][(number - 1) * self.per_page :][: self.per_page]
+        ids = self.pks[: self.count][(number - 1) * self.per_page :][: self.per_page]
         return self._get_page(self.object_list.filter(pk__in=ids), number, self)
 
 
@@ -93,7 +93,7 @@ class LargeChangeList(ChangeList):
     def get_results(self, request):
         super().get_results(request)
         if not self.multi_page:  # Then Django would query all rows again.
-            self.result_list = self.queryset.filter(pk__in=self.paginator.numbers)
+            self.result_list = self.queryset.filter(pk__in=self.paginator.pks)
         self.full_result_count = self.result_count  # Or the page would show the first rows as all.
 
     def get_ordering_field(self, field_name):
@@ -123,9 +123,9 @@ class DaysFilter(RangeDateFilter):
             queryset = queryset.filter(**{f"{self.field_path}__lt": last + timedelta(days=1)})
         return queryset
 
-    def begin_of(self, end):
+    def begin_of(self, bound):
         """Return when the first or last day begins in UTC, or None."""
-        text = self.used_parameters.get(f"{self.parameter_name}_{end}")
+        text = self.used_parameters.get(f"{self.parameter_name}_{bound}")
         day = parse_date_str(text) if text else None
         if day is None or day.year in (MINYEAR, MAXYEAR):  # Date arithmetic would overflow.
             return None
@@ -136,15 +136,15 @@ class LetterDayFilter(DaysFilter):
     """Letters of a range of days. There is no index on days, but ids grow with age."""
 
     pk_name = "pk"
-    BEFORE, AFTER = timedelta(days=2), timedelta(days=3)  # A letter is written around its day.
+    MAX_EARLIER, MAX_LATER = timedelta(days=2), timedelta(days=3)  # Of a letter than its day.
 
     def queryset(self, request, queryset):
         if first := self.begin_of("from"):
-            number = db.first_since(Letter, "created_at", first - self.BEFORE)
-            queryset = queryset.filter(**{f"{self.pk_name}__gte": number}, day__gte=first.date())
+            pk = db.first_since(Letter, "created_at", first - self.MAX_EARLIER)
+            queryset = queryset.filter(**{f"{self.pk_name}__gte": pk}, day__gte=first.date())
         if last := self.begin_of("to"):
-            number = db.first_since(Letter, "created_at", last + self.AFTER)
-            queryset = queryset.filter(**{f"{self.pk_name}__lt": number}, day__lte=last.date())
+            pk = db.first_since(Letter, "created_at", last + self.MAX_LATER)
+            queryset = queryset.filter(**{f"{self.pk_name}__lt": pk}, day__lte=last.date())
         return queryset
 
 
@@ -153,12 +153,12 @@ class LetterStateFilter(ChoicesDropdownFilter):
 
     def queryset(self, request, queryset):
         rows = super().queryset(request, queryset)
-        letter, state = self.field_path.removesuffix("state"), self.value()
+        prefix, state = self.field_path.removesuffix("state"), self.value()
         if state in Letter.OPEN:
-            return rows.filter(**{f"{letter}ended_at": None})
+            return rows.filter(**{f"{prefix}ended_at": None})
         if state in (None, "", Letter.State.ACCEPTED):
             return rows
-        return rows.exclude(**{f"{letter}reason": ""})
+        return rows.exclude(**{f"{prefix}reason": ""})
 
 
 def filter_by_address(request, queryset, term, name="subscriber"):
@@ -182,8 +182,8 @@ def count_subquery(queryset, name):
 
     A subquery, so that a list counts only for the rows that it shows.
     """
-    counted = queryset.filter(**{name: OuterRef("pk")}).order_by()
-    return Coalesce(Subquery(counted.values(name).annotate(n=Count("pk")).values("n")), 0)
+    rows = queryset.filter(**{name: OuterRef("pk")}).order_by()
+    return Coalesce(Subquery(rows.values(name).annotate(n=Count("pk")).values("n")), 0)
 
 
 def badge(words, tone):
@@ -196,8 +196,8 @@ def badge(words, tone):
 def letter_badge(letter):
     """Return the letter's state for display. The reason has a column of its own."""
     is_waiting = letter.state == Letter.State.PLANNED
-    words = letter.state_text if is_waiting else letter.get_state_display()
-    return badge(words, TONES[letter.state])
+    text = letter.state_text if is_waiting else letter.get_state_display()
+    return badge(text, TONES[letter.state])
 
 
 @display(description="Report")
@@ -207,11 +207,11 @@ def fact_badge(fact):
 
 def with_day(subscriber, letter):
     """Return the subscriber, with the letter's kind and day beneath: a phone shows few columns."""
-    beneath = letter.get_kind_display().capitalize()
+    subtitle = letter.get_kind_display().capitalize()
     if letter.day:
-        beneath += f", {date_format(letter.day)}"
+        subtitle += f", {date_format(letter.day)}"
     html = '{}<span class="block text-subtle whitespace-nowrap">{}</span>'
-    return format_html(html, subscriber, beneath)
+    return format_html(html, subscriber, subtitle)
 
 
 @display(description="Reason")
@@ -220,15 +220,15 @@ def reason_of(letter):
     return min_width(Truncator(letter.reason).chars(80))
 
 
-def min_width(words):
+def min_width(text):
     """Return the text with a minimum width, to be readable in a narrow table."""
-    return words and format_html('<span class="inline-block min-w-52">{}</span>', words)
+    return text and format_html('<span class="inline-block min-w-52">{}</span>', text)
 
 
-def exclude_fields(fieldsets, absent):
+def exclude_fields(fieldsets, names):
     """Return fieldsets without the fields of these names. Leave out fieldsets without fields."""
     sections = [
-        (title, options | {"fields": [name for name in options["fields"] if name not in absent]})
+        (title, options | {"fields": [name for name in options["fields"] if name not in names]})
         for title, options in fieldsets
     ]
     return [(title, options) for title, options in sections if options["fields"]]

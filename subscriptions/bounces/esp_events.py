@@ -35,16 +35,16 @@ CONFIRM_SECONDS = 10
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
-class Forged(Exception):
+class ForgedRequest(Exception):
     """The request is not from the provider, or too old to be sure."""
 
 
-class Unreadable(Exception):
+class UnreadableRequest(Exception):
     """The request is from the provider, and malformed."""
 
 
 def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
-    """Return the reports in a provider's request. Raises Forged or Unreadable.
+    """Return the reports in a provider's request. Raises ForgedRequest or UnreadableRequest.
 
     Other events, such as that a letter was opened, are left out.
     """
@@ -54,17 +54,17 @@ def reports_in(request, esp: Esp, now: datetime) -> list[Report]:
         view.run_validators(request)
         _refuse_stale(request, esp, now)
     except AnymailWebhookValidationFailure as error:
-        raise Forged(str(error)) from None
+        raise ForgedRequest(str(error)) from None
     except (AnymailError, *MALFORMED) as error:
-        raise Forged(type(error).__name__) from None
+        raise ForgedRequest(type(error).__name__) from None
     try:
         events = view.parse_events(request)
         return [report for event in events if (report := _report(event, esp)) is not None]
     except (AnymailError, ImproperlyConfigured) as error:
         # It may contain the whole request.
-        raise Unreadable(str(error.args[:1])[:MAX_REPLY_LENGTH]) from None
+        raise UnreadableRequest(str(error.args[:1])[:MAX_REPLY_LENGTH]) from None
     except MALFORMED as error:
-        raise Unreadable(type(error).__name__) from None
+        raise UnreadableRequest(type(error).__name__) from None
 
 
 def check(esp: Esp) -> None:
@@ -81,7 +81,7 @@ def check(esp: Esp) -> None:
 
 
 def _refuse_stale(request, esp, now):
-    """Raise Forged for old events, which could be replayed. Anymail only checks the signature."""
+    """Raise ForgedRequest for old events, which could be replayed. Anymail checks the signature."""
     match esp.name:
         case "mailgun":
             timestamp = json.loads(request.body)["signature"]["timestamp"]
@@ -93,7 +93,7 @@ def _refuse_stale(request, esp, now):
             return
     max_age = MAX_ATTEMPT_AGE if esp.name == "resend" else MAX_AGE
     if abs(now - datetime.fromtimestamp(float(timestamp), UTC)) > max_age:
-        raise Forged("stale")
+        raise ForgedRequest("stale")
 
 
 class Resend(resend.ResendTrackingWebhookView):
@@ -107,12 +107,12 @@ class Resend(resend.ResendTrackingWebhookView):
         super(resend.SvixWebhookValidationMixin, self).__init__(**kwargs)
 
     def validate_request(self, request):
-        name, timestamp, signatures = (
+        event_id, timestamp, signatures = (
             request.headers[f"svix-{part}"] for part in ("id", "timestamp", "signature")
         )
-        signed = f"{name}.{timestamp}.".encode() + request.body
+        signed = f"{event_id}.{timestamp}.".encode() + request.body
         expected = "v1," + b64encode(hmac.digest(self._key, signed, "sha256")).decode()
-        if not any(constant_time_compare(expected, text) for text in signatures.split()):
+        if not any(constant_time_compare(expected, signature) for signature in signatures.split()):
             raise AnymailWebhookValidationFailure("signature")
 
 
@@ -189,18 +189,18 @@ def _report(event, esp) -> Report | None:
     if not message_ids.is_ours(message_id):  # Other senders may use such ids, too.
         letter_id, message_id = None, ""
     event_id = event.event_id or f"{letter_id} {message_id} {event.message_id} {event.timestamp}"
-    name = f"{esp.name}\n{event.event_type}\n{event_id}".encode("utf-8", "replace")
-    at = event.timestamp  # Some have no time zone.
+    identity = f"{esp.name}\n{event.event_type}\n{event_id}".encode("utf-8", "replace")
+    moment = event.timestamp  # Some have no time zone.
     return Report(
         kind=kind,
         addresses=(),
         message_id=message_id,
-        name=hashlib.sha256(name).hexdigest(),
+        key=hashlib.sha256(identity).hexdigest(),
         via=esp.name,
         grade=_grade(event, esp, reply) if kind == "bounced" else "",
         status=status,
         reply=clean_reply(reply),
-        at=at and at.replace(tzinfo=at.tzinfo or UTC),
+        at=moment and moment.replace(tzinfo=moment.tzinfo or UTC),
         letter_id=letter_id,
     )
 
@@ -208,7 +208,7 @@ def _report(event, esp) -> Report | None:
 def _grade(event, esp, reply) -> str:
     """Return the grade by the mail server's reply, or else by the provider's verdict."""
     is_rejected = event.event_type == EventType.REJECTED
-    gone_before = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
-    is_gone = gone_before if is_rejected else IS_GONE[esp.name](event.esp_event)
+    was_gone = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
+    is_gone = was_gone if is_rejected else IS_GONE[esp.name](event.esp_event)
     verdict = "hard" if is_gone else "policy" if is_rejected else "soft"
     return grade_of(status_in(reply), reply, verdict)

@@ -30,8 +30,8 @@ from subscriptions.delivery.transports.smtp import is_local_host
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGES = 1_000  # In one run.
-SECONDS = 60  # For each reply of an IMAP server.
-USELESS = "Useless"
+TIMEOUT = 60  # Seconds, for each reply of an IMAP server.
+USELESS = "Useless"  # The folder of messages that are no reports.
 REPORT_OUTCOMES = ("recorded", "known")
 HELD = "held"
 
@@ -53,7 +53,7 @@ def empty(box: Mailbox, now) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     with box.open():
-        for name, mime in box.messages():
+        for key, mime in box.messages():
             try:
                 outcome = inbound.receive(mime, now)
             except OperationalError as error:
@@ -61,7 +61,7 @@ def empty(box: Mailbox, now) -> Counter[str]:
                     raise
                 outcome = HELD  # The subscriber's row is locked: it stays for the next run.
             if outcome != HELD:
-                (box.remove if outcome in REPORT_OUTCOMES else box.set_aside)(name)
+                (box.remove if outcome in REPORT_OUTCOMES else box.set_aside)(key)
             counts[outcome] += 1
             if counts.total() >= MAX_MESSAGES:
                 break
@@ -74,8 +74,8 @@ def empty_configured(now) -> None:
         return
     try:
         counts = empty(mailbox_for(settings.BOUNCE_MAILBOX), now)
-    except MailboxError as failure:
-        logger.error("Cannot read BOUNCE_MAILBOX: %s", failure)
+    except MailboxError as error:
+        logger.error("Cannot read BOUNCE_MAILBOX: %s", error)
     else:
         logger.info("Read from BOUNCE_MAILBOX: %s", dict(counts))
 
@@ -86,20 +86,20 @@ def mailbox_for(url: str) -> Mailbox:
     if kind in ("maildir", "mbox") and Path(path).is_absolute():
         return LocalMailbox(Path(path), is_maildir=kind == "maildir")
     with suppress(ValueError):  # A # that is not encoded would end the URL in its password.
-        parts = urlsplit(url)
-        port, folder = parts.port, unquote(parts.path).strip("/") or "INBOX"
-        is_imap = kind in ("imap", "imaps") and parts.hostname and parts.username
+        url_parts = urlsplit(url)
+        port, folder = url_parts.port, unquote(url_parts.path).strip("/") or "INBOX"
+        is_imap = kind in ("imap", "imaps") and url_parts.hostname and url_parts.username
         if is_imap and folder.isascii():
-            implied = "implicit" if kind == "imaps" else "none"
-            tls = parse_qs(parts.query).get("tls", [implied])[0]
-            if tls not in ("implicit", "starttls") and not is_local_host(parts.hostname):
+            default_tls = "implicit" if kind == "imaps" else "none"
+            tls = parse_qs(url_parts.query).get("tls", [default_tls])[0]
+            if tls not in ("implicit", "starttls") and not is_local_host(url_parts.hostname):
                 raise ImproperlyConfigured(
                     "BOUNCE_MAILBOX would send its password unencrypted. Use imaps:// or "
                     "?tls=starttls."
                 )
             port = port or (993 if tls == "implicit" else 143)
-            user, password = unquote(parts.username), unquote(parts.password or "")
-            return Imap(parts.hostname, port, user, password, folder, tls)
+            user, password = unquote(url_parts.username), unquote(url_parts.password or "")
+            return Imap(url_parts.hostname, port, user, password, folder, tls)
     raise ImproperlyConfigured(
         "BOUNCE_MAILBOX must be like maildir:/home/bounces/Maildir, mbox:/var/mail/bounces, or "
         "imaps://user:password@mail.example.org/INBOX, the folder in ASCII. Percent-encode special "
@@ -135,13 +135,13 @@ class LocalMailbox:
                 mime = self._box.get_bytes(key)[:MAX_OCTETS]
                 yield key, mime.replace(b"\n>From ", b"\nFrom ")  # As mbox files have it.
 
-    def remove(self, name):
-        self._box.discard(name)
+    def remove(self, key):
+        self._box.discard(key)
 
-    def set_aside(self, name):
+    def set_aside(self, key):
         with suppress(KeyError, FileNotFoundError):
-            self._useless.add(self._box.get_bytes(name))
-            self._box.remove(name)
+            self._useless.add(self._box.get_bytes(key))
+            self._box.remove(key)
 
     @cached_property
     def _useless(self):
@@ -174,7 +174,7 @@ class Imap:
             self._server = self._connect()
             try:
                 self._log_in()
-                self._do("SELECT", self._server.select(_quoted(self.folder)))
+                self._data_of("SELECT", self._server.select(_quoted(self.folder)))
                 yield self
                 self._server.expunge()
             finally:
@@ -198,35 +198,35 @@ class Imap:
     def _connect(self):
         context = ssl.create_default_context()
         if self.tls == "implicit":
-            return imaplib.IMAP4_SSL(self.host, self.port, ssl_context=context, timeout=SECONDS)
-        server = imaplib.IMAP4(self.host, self.port, timeout=SECONDS)
+            return imaplib.IMAP4_SSL(self.host, self.port, ssl_context=context, timeout=TIMEOUT)
+        server = imaplib.IMAP4(self.host, self.port, timeout=TIMEOUT)
         if self.tls == "starttls":
             server.starttls(context)
         return server
 
     def messages(self):
-        response = self._do("SEARCH", self._server.uid("SEARCH", "UNDELETED"))
+        response = self._data_of("SEARCH", self._server.uid("SEARCH", "UNDELETED"))
         for uid in response[0].split()[:MAX_MESSAGES]:
             query = f"(BODY.PEEK[]<0.{MAX_OCTETS}>)"
-            parts = self._do("FETCH", self._server.uid("FETCH", uid, query))
+            parts = self._data_of("FETCH", self._server.uid("FETCH", uid, query))
             bodies = [part[1] for part in parts if isinstance(part, tuple)]
             if bodies:  # Else it was removed at this moment.
                 yield uid, bodies[0]
 
-    def remove(self, name):
-        self._do("STORE", self._server.uid("STORE", name, "+FLAGS.SILENT", r"(\Deleted)"))
+    def remove(self, uid):
+        self._data_of("STORE", self._server.uid("STORE", uid, "+FLAGS.SILENT", r"(\Deleted)"))
 
-    def set_aside(self, name):
+    def set_aside(self, uid):
         for folder in (USELESS, f"INBOX.{USELESS}", f"INBOX/{USELESS}"):
             self._server.create(folder)  # Fails if it exists.
-            if self._server.uid("COPY", name, folder)[0] == "OK":
-                return self.remove(name)
+            if self._server.uid("COPY", uid, folder)[0] == "OK":
+                return self.remove(uid)
         raise MailboxError(f"{self.host}: create a folder {USELESS} beside {self.folder}")
 
-    def _do(self, verb, reply):
-        status, data = reply
+    def _data_of(self, command, response):
+        status, data = response
         if status != "OK":
-            raise MailboxError(f"{self.host}: {verb} was answered {status}")
+            raise MailboxError(f"{self.host}: {command} was answered {status}")
         return data
 
 

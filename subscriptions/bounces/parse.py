@@ -19,21 +19,21 @@ from email.utils import getaddresses, parsedate_to_datetime
 from subscriptions.delivery.transports import smtp_replies
 
 MAX_OCTETS = 1_000_000  # The rest is cut off: a report comes before the returned letter.
-MAX_NESTED, MAX_PARTS, MAX_BLANK_LINES = 50, 1_000, 30_000  # In all, at any depth.
+MAX_MULTIPARTS, MAX_PARTS, MAX_BLANK_LINES = 50, 1_000, 30_000  # In all, at any depth.
 MAX_GROUPS = 50
 MAX_ADDRESSES = 20
-FIELD_CHARACTERS = 2_000
+MAX_FIELD_LENGTH = 2_000
 MAX_REPLY_LENGTH = 300
 
 #: So much of a bounce in words is searched.
-MAX_WORDS = 50_000
+MAX_TEXT_LENGTH = 50_000
 #: The sender or the subject of a bounce. Replies of people and lists may quote bounces.
 MAIL_SERVER = re.compile(
     r"(?im)^From: .*(?:mailer.?daemon|mdaemon|postmaster|system.admin|mail.(?:delivery|system))"
     r"|^(?:mail |message |non-?)?(?:undeliver|delivery|returned mail|failure notice|could not be)"
 )
-FAILED = re.compile(r"(?i)daemon|fail|error|undeliv|unable|reject|refus|n.t\s(be\s)?(deliv|reach)")
-DELAYED = re.compile(r"(?i)\bdelay(ed)?\b|not yet|warning .{,8}only|will (be re|keep|contin|re?tr)")
+FAILURE = re.compile(r"(?i)daemon|fail|error|undeliv|unable|reject|refus|n.t\s(be\s)?(deliv|reach)")
+DELAY = re.compile(r"(?i)\bdelay(ed)?\b|not yet|warning .{,8}only|will (be re|keep|contin|re?tr)")
 #: The code or the status of a mail server's reply.
 REPLY = re.compile(r"(?im)(^|[]:<>([]\s?)[45][0-5]\d[ -]|(?<![\w.])[45](\.\d{1,3}){2}(?![\w.]*\w)")
 #: Where the copy of the letter begins, and lines about the letter before that.
@@ -51,10 +51,10 @@ AUTOMATIC = re.compile(
     r"|X-Auto-?(?:reply|respond): .|Return-Path: <>|From: .*mailer-?daemon"
     r"|Content-Type: multipart/report)"
 )
-SIGNS = ("Auto-Submitted", "Precedence", "X-Autoreply", "X-Auto-Reply", "X-Autorespond")
-SIGNS += ("Return-Path", "From", "Content-Type")
-RETURNED = ("message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers")
-COMPLAINTS = ("abuse", "fraud", "opt-out", "opt-out-list")
+AUTOMATIC_FIELDS = ("Auto-Submitted", "Precedence", "X-Autoreply", "X-Auto-Reply", "X-Autorespond")
+AUTOMATIC_FIELDS += ("Return-Path", "From", "Content-Type")
+COPY_TYPES = ("message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers")
+COMPLAINT_TYPES = ("abuse", "fraud", "opt-out", "opt-out-list")
 
 #: The kind of report for an action (RFC 3464, 2.3.3). Of several recipients, the first one counts.
 ACTIONS = {
@@ -64,7 +64,7 @@ ACTIONS = {
     "expanded": "relayed",
     "relayed": "relayed",
 }
-ARRIVED = ("delivered", "relayed", "expanded")
+ARRIVALS = ("delivered", "relayed", "expanded")
 GRADES = ("hard", "policy", "soft")
 
 
@@ -74,13 +74,13 @@ class Report:
 
     `kind` and `grade` are those of a LetterFact. `addresses` are those that the report came to, one
     of which may be the letter's envelope sender. `message_id` is the letter's, if it was returned.
-    `name` is the same if the report comes again.
+    `key` is the same if the report comes again.
     """
 
     kind: str
     addresses: tuple[str, ...]
     message_id: str
-    name: str
+    key: str
     via: str
     grade: str = ""
     status: str = ""
@@ -96,7 +96,7 @@ class _TruncatingPolicy(Compat32):
     """
 
     def header_fetch_parse(self, name, value):
-        return super().header_fetch_parse(name, value[:FIELD_CHARACTERS])
+        return super().header_fetch_parse(name, value[:MAX_FIELD_LENGTH])
 
 
 POLICY = _TruncatingPolicy(message_factory=EmailMessage)
@@ -116,20 +116,20 @@ def parse_report(mime: bytes, recipients: tuple[str, ...] = ()) -> Report:
         raise ValueError("more parts than any report has")  # Parsing would take too long.
     message = message_from_bytes(mime, policy=POLICY)
     parts = list(_parts(message))
-    returned = _returned(parts)
+    letter_copy = _letter_copy(parts)
     addresses = (*recipients, *_addresses(message, RECIPIENT_FIELDS))
-    reply = _reply_in(words := _words(parts))
+    reply = _reply_in(body_text := _text_before_copy(parts))
     for part in parts:
         match part.get_content_type():
             case "message/delivery-status" | "message/global-delivery-status":
-                if groups := _groups(part):
-                    return _delivery_report(message, groups, returned, addresses, reply)
+                if groups := _recipient_groups(part):
+                    return _delivery_report(message, groups, letter_copy, addresses, reply)
             case "message/feedback-report":
-                return _complaint(message, part, returned, addresses)
-    if _text(returned, "X-HmXmrOriginalRecipient"):  # Hotmail's, before it had feedback reports.
-        reply = _text(message, "Subject")
-        return _report(message, addresses, "complained", reply, _text(returned, "Message-ID"))
-    return _bounce_in_words(message, words, reply, addresses)
+                return _complaint(message, part, letter_copy, addresses)
+    if _field(letter_copy, "X-HmXmrOriginalRecipient"):  # Hotmail's former complaints.
+        reply = _field(message, "Subject")
+        return _report(message, addresses, "complained", reply, _field(letter_copy, "Message-ID"))
+    return _text_bounce(message, body_text, reply, addresses)
 
 
 def addresses_of_request(mime: bytes, recipients: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -137,12 +137,12 @@ def addresses_of_request(mime: bytes, recipients: tuple[str, ...] = ()) -> tuple
 
     Reads the header alone.
     """
-    head = re.split(rb"\r?\n\r?\n", mime[:MAX_OCTETS], maxsplit=1)[0]
-    header = BytesHeaderParser(policy=POLICY).parsebytes(head)
-    signs = "\n".join(f"{name}: {_text(header, name)}" for name in SIGNS)
+    header_bytes = re.split(rb"\r?\n\r?\n", mime[:MAX_OCTETS], maxsplit=1)[0]
+    header = BytesHeaderParser(policy=POLICY).parsebytes(header_bytes)
+    header_lines = "\n".join(f"{name}: {_field(header, name)}" for name in AUTOMATIC_FIELDS)
     # A mail program that unsubscribes by itself may say "auto-generated", but answers no message.
-    is_answer = "auto-generated" in signs.lower() and "In-Reply-To" in header
-    if is_answer or AUTOMATIC.search(signs):
+    is_answer = "auto-generated" in header_lines.lower() and "In-Reply-To" in header
+    if is_answer or AUTOMATIC.search(header_lines):
         return ()
     return (*recipients, *_addresses(header, RECIPIENT_FIELDS))[:MAX_ADDRESSES]
 
@@ -150,34 +150,34 @@ def addresses_of_request(mime: bytes, recipients: tuple[str, ...] = ()) -> tuple
 def _has_too_many_parts(mime) -> bool:
     """Return whether a message may have too many parts, or groups between blank lines."""
     lines = mime.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # As the parser does.
-    is_nested = lines.lower().count(b"multipart/") > MAX_NESTED
+    is_nested = lines.lower().count(b"multipart/") > MAX_MULTIPARTS
     return is_nested or lines.count(b"\n--") > MAX_PARTS or lines.count(b"\n\n") > MAX_BLANK_LINES
 
 
 # ---- Reports of delivery
 
 
-def _groups(part) -> list:
+def _recipient_groups(part) -> list:
     """Return the groups of fields about a recipient with an action that is known."""
     payload = part.get_payload()
     groups = payload[:MAX_GROUPS] if isinstance(payload, list) else []
     return [group for group in groups if _action(group) in ACTIONS]
 
 
-def _delivery_report(message, groups, returned, addresses, reply) -> Report:
+def _delivery_report(message, groups, letter_copy, addresses, reply) -> Report:
     if len(groups) == 1 and _status(groups[0])[1:] in ("", ".0.0") and not _diagnosis(groups[0]):
         groups[0]["Diagnostic-Code"] = f"smtp; {reply}"
     worst = min(groups, key=_severity)
     kind, status = ACTIONS[_action(worst)], _status(worst)
     grade = _grade(worst) if kind == "bounced" else ""
-    if grade == "hard" and any(_action(group) in ARRIVED for group in groups):
+    if grade == "hard" and any(_action(group) in ARRIVALS for group in groups):
         grade = "soft"  # One member of a shared address is gone: no reason to stop.
-    at, message_id = _text(worst, "Last-Attempt-Date"), _text(returned, "Message-ID")
-    return _report(message, addresses, kind, _diagnosis(worst), message_id, at, grade, status)
+    date, message_id = _field(worst, "Last-Attempt-Date"), _field(letter_copy, "Message-ID")
+    return _report(message, addresses, kind, _diagnosis(worst), message_id, date, grade, status)
 
 
 def _action(group) -> str:
-    return _text(group, "Action").lower().partition(" ")[0]
+    return _field(group, "Action").lower().partition(" ")[0]
 
 
 def _grade(group) -> str:
@@ -191,83 +191,84 @@ def _severity(group):
 
 def _status(group) -> str:
     """Return the status in the server's reply, or else that of the report if it says more."""
-    status = smtp_replies.status_in(_text(group, "Status"))
+    status = smtp_replies.status_in(_field(group, "Status"))
     reply = smtp_replies.status_in(_diagnosis(group))
     return status if status and (not reply or reply.endswith(".0.0")) else reply
 
 
 def _diagnosis(group) -> str:
-    kind, semicolon, reply = _text(group, "Diagnostic-Code").partition(";")
+    kind, semicolon, reply = _field(group, "Diagnostic-Code").partition(";")
     return reply if semicolon else kind
 
 
 # ---- Bounces in words
 
 
-def _bounce_in_words(message, words, reply, addresses) -> Report:
+def _text_bounce(message, text, reply, addresses) -> Report:
     """Parse a bounce without a delivery report, such as one of qmail or an older Exim.
 
     It has no Message-ID, so it counts only if its signed address names a letter.
     """
-    subject = _text(message, "Subject")
-    head = f"From: {_text(message, 'From')} {_text(message, 'Return-Path')}\n{subject}"
-    is_failure = MAIL_SERVER.search(head) and (reply or FAILED.search(head))
-    if not is_failure or DELAYED.search(f"{subject}\n{words}"):
+    subject = _field(message, "Subject")
+    headers = f"From: {_field(message, 'From')} {_field(message, 'Return-Path')}\n{subject}"
+    is_failure = MAIL_SERVER.search(headers) and (reply or FAILURE.search(headers))
+    if not is_failure or DELAY.search(f"{subject}\n{text}"):
         raise NoReport("no report")
-    reply = reply or words or subject
+    reply = reply or text or subject
     status = smtp_replies.status_in(reply)
     grade = smtp_replies.grade_of(status, reply)
     return _report(message, addresses, "bounced", reply, grade=grade, status=status)
 
 
-def _reply_in(words) -> str:
+def _reply_in(text) -> str:
     """Return the server's reply, or else what says most, to the end of its paragraph."""
-    for pattern in (REPLY, *smtp_replies.REFUSAL_PATTERNS.values(), FAILED):
-        if match := pattern.search(words):
-            start = words.rfind("\n", 0, match.start() + 1) + 1
-            return words[start:].split("\n\n")[0]
+    for pattern in (REPLY, *smtp_replies.REFUSAL_PATTERNS.values(), FAILURE):
+        if match := pattern.search(text):
+            start = text.rfind("\n", 0, match.start() + 1) + 1
+            return text[start:].split("\n\n")[0]
     return ""
 
 
-def _words(parts) -> str:
+def _text_before_copy(parts) -> str:
     """Return the text before the copy of the letter."""
-    words = ""
-    for part in itertools.takewhile(lambda part: part.get_content_type() not in RETURNED, parts):
+    text = ""
+    for part in itertools.takewhile(lambda part: part.get_content_type() not in COPY_TYPES, parts):
         if part.get_content_maintype() in ("text", "multipart"):  # The latter is broken.
-            words += part.get_payload(decode=True)[:MAX_WORDS].decode("utf-8", "replace")
-    words = re.sub("</?[A-Za-z][^<>@]*>", " ", words[:MAX_WORDS])  # HTML, but not addresses.
-    lines = [line.strip() for line in words.splitlines() if not ABOUT_COPY.match(line)]
+            text += part.get_payload(decode=True)[:MAX_TEXT_LENGTH].decode("utf-8", "replace")
+    text = re.sub("</?[A-Za-z][^<>@]*>", " ", text[:MAX_TEXT_LENGTH])  # HTML, but not addresses.
+    lines = [line.strip() for line in text.splitlines() if not ABOUT_COPY.match(line)]
     return COPY_BEGINS.split("\n".join(lines), maxsplit=1)[0].strip()
 
 
 # ---- Complaints
 
 
-def _complaint(message, part, returned, addresses) -> Report:
+def _complaint(message, part, letter_copy, addresses) -> Report:
     fields = next(iter(part.iter_parts()), None) or EmailMessage()
-    if _text(fields, "Feedback-Type").lower() not in COMPLAINTS:
+    if _field(fields, "Feedback-Type").lower() not in COMPLAINT_TYPES:
         raise NoReport("no report")
-    addresses += _addresses(fields, ["Original-Mail-From"]) + _addresses(returned, ["Return-Path"])
-    reply, at = _text(fields, "Feedback-Type"), _text(fields, "Arrival-Date")
-    return _report(message, addresses, "complained", reply, _text(returned, "Message-ID"), at)
+    addresses += _addresses(fields, ["Original-Mail-From"])
+    addresses += _addresses(letter_copy, ["Return-Path"])
+    reply, date = _field(fields, "Feedback-Type"), _field(fields, "Arrival-Date")
+    return _report(message, addresses, "complained", reply, _field(letter_copy, "Message-ID"), date)
 
 
 # ---- Shared
 
 
-def _report(message, addresses, kind, reply, message_id="", at="", grade="", status="") -> Report:
+def _report(message, addresses, kind, reply, message_id="", date="", grade="", status="") -> Report:
     # The same if the report comes again.
-    name = "\n".join([_text(message, "Message-ID") or _text(message, "Date"), kind, status])
+    identity = "\n".join([_field(message, "Message-ID") or _field(message, "Date"), kind, status])
     return Report(
         kind=kind,
         addresses=addresses[:MAX_ADDRESSES],
         message_id=message_id,
-        name=hashlib.sha256(name.encode("utf-8", "replace")).hexdigest(),
+        key=hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest(),
         via="mail",
         grade=grade,
         status=status,
         reply=clean_reply(reply),
-        at=_moment(at or _text(message, "Date")),
+        at=_parse_date(date or _field(message, "Date")),
     )
 
 
@@ -280,10 +281,10 @@ def _parts(message) -> Iterator[EmailMessage]:
             yield from _parts(part)
 
 
-def _returned(parts):
+def _letter_copy(parts):
     """Return the returned letter, or its header."""
     for part in parts:
-        if part.get_content_type() not in RETURNED:
+        if part.get_content_type() not in COPY_TYPES:
             continue
         payload = part.get_payload()
         if isinstance(payload, list):
@@ -292,23 +293,23 @@ def _returned(parts):
     return EmailMessage()
 
 
-def _addresses(message, fields) -> tuple[str, ...]:
+def _addresses(message, names) -> tuple[str, ...]:
     """Return the addresses in these fields, in order."""
-    texts = [text for name in fields for text in _texts(message, name)]
-    return tuple(address for _, address in getaddresses(texts[:MAX_ADDRESSES]) if address)
+    values = [text for name in names for text in _field_values(message, name)]
+    return tuple(address for _, address in getaddresses(values[:MAX_ADDRESSES]) if address)
 
 
-def _text(message, name) -> str:
-    return next(iter(_texts(message, name)), "")
+def _field(message, name) -> str:
+    return next(iter(_field_values(message, name)), "")
 
 
-def _texts(message, name) -> list[str]:
+def _field_values(message, name) -> list[str]:
     """Return the fields of this name without decoding, which hostile values could break."""
     values = [value for field, value in message.raw_items() if field.lower() == name.lower()]
-    return [" ".join(str(value)[:FIELD_CHARACTERS].split()) for value in values]
+    return [" ".join(str(value)[:MAX_FIELD_LENGTH].split()) for value in values]
 
 
-def _moment(text) -> datetime | None:
+def _parse_date(text) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)

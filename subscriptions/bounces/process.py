@@ -20,15 +20,15 @@ from subscriptions.security import rate_limits, suppression_list
 
 #: How long after a letter was sent a report of it counts.
 COUNTS_FOR = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
-COUNTS_FOR_ELSE = timedelta(days=20)
+DEFAULT_COUNTS_FOR = timedelta(days=20)
 #: How long, and how many, reports of unknown letters are kept.
 KEEP_UNMATCHED = timedelta(days=30)
 MAX_UNMATCHED = 10_000
 #: A letter is written at most so long before and after the day in its Message-ID.
-BEFORE, AFTER = timedelta(days=2), timedelta(days=7)
+MAX_EARLIER, MAX_LATER = timedelta(days=2), timedelta(days=7)
 MAX_CLOCK_SKEW = timedelta(hours=1)
 #: The fields that a report and its row share.
-SAME_FIELDS = ("kind", "grade", "status", "reply", "via")
+SHARED_FIELDS = ("kind", "grade", "status", "reply", "via")
 BY_EMAIL = signup.ConsentSource(via="email")
 PROVIDERS_LINK = signup.ConsentSource(via="the mail provider's unsubscribe link")
 
@@ -46,12 +46,12 @@ def record(report: Report, now) -> bool:
         left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
         # A believable moment: after the letter was sent, and not in the future.
         is_possible = report.at and left_at - MAX_CLOCK_SKEW <= report.at <= now + MAX_CLOCK_SKEW
-        fields = {name: getattr(report, name) for name in SAME_FIELDS}
+        fields = {name: getattr(report, name) for name in SHARED_FIELDS}
         fields |= {"letter": letter, "message_id": "" if letter else report.message_id}
         fields |= {"at": report.at if is_possible else None, "noted_at": now}
-        fact, is_new = LetterFact.objects.get_or_create(key=report.name, defaults=fields)
+        fact, is_new = LetterFact.objects.get_or_create(key=report.key, defaults=fields)
         if is_new and letter is not None:
-            _apply(fact, letter, now)
+            _act_on(fact, letter, now)
     return is_new
 
 
@@ -63,8 +63,8 @@ def unsubscribe(addresses: Sequence[str], now) -> bool:
     owners = (verp.subscriber_of(address) for address in addresses)
     if (subscriber := next(filter(None, owners), None)) is None:
         return False
-    by, max_hits = ("subscriber", str(subscriber.pk)), settings.LIMITS["mailbox"]
-    limit = rate_limits.Limit(*by, max_hits, rate_limits.DAY)
+    limit_key, max_hits = ("subscriber", str(subscriber.pk)), settings.LIMITS["mailbox"]
+    limit = rate_limits.Limit(*limit_key, max_hits, rate_limits.DAY)
     # In one transaction: a request that has to wait for a locked row is not counted.
     with contextlib.suppress(Subscriber.DoesNotExist), transaction.atomic():  # Erased concurrently.
         try:
@@ -76,7 +76,7 @@ def unsubscribe(addresses: Sequence[str], now) -> bool:
     return True
 
 
-def match_again(now) -> None:
+def match_unmatched(now) -> None:
     """Look for the letters of reports that came before them.
 
     A report whose subscriber is locked is left to the next time: many such waits would take longer
@@ -86,36 +86,36 @@ def match_again(now) -> None:
     unmatched.filter(noted_at__lt=now - KEEP_UNMATCHED).delete()
     for fact in unmatched.order_by("pk"):
         with transaction.atomic():
-            letter = letter_named(fact.message_id)
+            letter = letter_by_message_id(fact.message_id)
             if letter is None or not _lock_if_free(letter.subscriber_id):
                 continue
             # Of two processes, the one that changes the row acts on it.
             if not unmatched.filter(pk=fact.pk).update(letter=letter, message_id=""):
                 continue
             fact.letter = letter
-            _apply(fact, letter, now)
+            _act_on(fact, letter, now)
 
 
 def _lock_if_free(subscriber_id) -> bool:
     """Lock a subscriber and their letters that may be cancelled. Return whether all were free."""
-    free = Subscriber.objects.select_for_update(skip_locked=True).filter(pk=subscriber_id)
-    if free.first() is None:
+    unlocked = Subscriber.objects.select_for_update(skip_locked=True).filter(pk=subscriber_id)
+    if unlocked.first() is None:
         return False
     letters = Letter.objects.filter(subscriber=subscriber_id, state__in=Letter.UNSENT)
     return not letter_sql.locked_by_others(list(letters.values_list("pk", flat=True)))
 
 
-def letter_named(message_id: str) -> Letter | None:
+def letter_by_message_id(message_id: str) -> Letter | None:
     """Return the letter with this Message-ID.
 
     Ids grow with age, so the day in the name says which to search: an index on names would cost at
     each step of each letter.
     """
-    if (moment := message_ids.day_of(message_id)) is None:
+    if (day := message_ids.day_of(message_id)) is None:
         return None
-    first = first_since(Letter, "created_at", moment - BEFORE)
-    last = first_since(Letter, "created_at", moment + AFTER)
-    return Letter.objects.filter(pk__gte=first, pk__lt=last, message_id=message_id).first()
+    first_id = first_since(Letter, "created_at", day - MAX_EARLIER)
+    end_id = first_since(Letter, "created_at", day + MAX_LATER)
+    return Letter.objects.filter(pk__gte=first_id, pk__lt=end_id, message_id=message_id).first()
 
 
 def _letter_of(report, now) -> Letter | None:
@@ -128,30 +128,30 @@ def _letter_of(report, now) -> Letter | None:
     if report.letter_id is not None:
         letter = Letter.objects.filter(pk=report.letter_id).first()
     else:
-        numbers = [verp.letter_id_of(address, now) for address in report.addresses]
-        if numbers := [number for number in numbers if number is not None]:
-            letter = Letter.objects.filter(pk=numbers[0]).first()
+        letter_ids = [verp.letter_id_of(address, now) for address in report.addresses]
+        if letter_ids := [letter_id for letter_id in letter_ids if letter_id is not None]:
+            letter = Letter.objects.filter(pk=letter_ids[0]).first()
         elif any(verp.is_verp_address(address) for address in report.addresses):
             raise NoReport("forged or old address")
     is_ours = message_ids.is_ours(report.message_id)
     if is_ours and (letter is None or letter.message_id != report.message_id):
         # After a restored backup, the number may be another letter's.
-        letter = letter_named(report.message_id)
+        letter = letter_by_message_id(report.message_id)
     elif letter is None:
         raise NoReport("about an email that is not ours")
     if letter is None and LetterFact.objects.filter(letter=None).count() >= MAX_UNMATCHED:
         raise NoReport("too many reports of unknown emails")
     if letter is not None:
-        counts_for = COUNTS_FOR.get(report.kind, COUNTS_FOR_ELSE)
+        counts_for = COUNTS_FOR.get(report.kind, DEFAULT_COUNTS_FOR)
         if now - (letter.left_at or letter.created_at) > counts_for:
             raise NoReport("about an old email")
     return letter
 
 
-def _apply(fact, letter, now):
+def _act_on(fact, letter, now):
     """Suppress or unsubscribe whoever a report is about, if it calls for that."""
-    moved = Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to)
-    if letter.to and not moved.exists():  # It says nothing about the subscriber's own address.
+    recipient = Subscriber.objects.filter(pk=letter.subscriber_id, email=letter.to)
+    if letter.to and not recipient.exists():  # It says nothing about the subscriber's own address.
         if fact.kind in UNWANTED and letter.to != Letter.FORGOTTEN_ADDRESS:
             suppression_list.add(letter.to, suppression_list.Reason.COMPLAINED, now)
         return

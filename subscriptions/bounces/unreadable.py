@@ -24,12 +24,12 @@ def keep(mime: bytes, now: datetime) -> None:
     path = folder() / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}.eml"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(mime)
-    for old in sorted(folder().glob("*.eml"))[:-MAX_FILES]:
-        old.unlink(missing_ok=True)
+    for path in sorted(folder().glob("*.eml"))[:-MAX_FILES]:
+        path.unlink(missing_ok=True)
 
 
-def purge(before: datetime) -> None:
-    """Delete the messages that came before then."""
+def purge(cutoff: datetime) -> None:
+    """Delete the messages that came before `cutoff`."""
     for path in folder().glob("*.eml"):
-        if path.name < f"{before.astimezone(UTC):%Y%m%dT%H%M%SZ}":
+        if path.name < f"{cutoff.astimezone(UTC):%Y%m%dT%H%M%SZ}":
             path.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ PAUSES = {
     "auth": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
     "tls": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
 }
-PROBE = timedelta(minutes=1)  # So long, only the worker that claimed the probe tries.
+PROBE_LEASE = timedelta(minutes=1)  # So long, only the worker that claimed the probe tries.
 
 
 def current() -> Sending:
@@ -44,21 +44,21 @@ def is_on_since(moment) -> bool:
     return row.stopped_at is None and (row.resumed_at is None or row.resumed_at <= moment)
 
 
-def stop(by: str, now) -> None:
+def stop(operator: str, now) -> None:
     """Stop sending and planning. Letters that have passed the final check may still arrive."""
-    with _locked_row() as row:
-        if row.stopped_at is None:
-            row.stopped_at, row.stopped_by = now, by
-    logger.warning("Sending stopped by %s", by)
+    with _locked_sending() as sending:
+        if sending.stopped_at is None:
+            sending.stopped_at, sending.stopped_by = now, operator
+    logger.warning("Sending stopped by %s", operator)
 
 
-def resume(by: str, now) -> None:
+def resume(operator: str, now) -> None:
     """Resume sending, and close the breaker's pause."""
-    with _locked_row() as row:
-        if row.stopped_at is not None:
-            row.resumed_at = now
-        row.stopped_at, row.stopped_by, row.retry_at = None, "", None
-    logger.warning("Sending resumed by %s", by)
+    with _locked_sending() as sending:
+        if sending.stopped_at is not None:
+            sending.resumed_at = now
+        sending.stopped_at, sending.stopped_by, sending.retry_at = None, "", None
+    logger.warning("Sending resumed by %s", operator)
 
 
 def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
@@ -67,22 +67,22 @@ def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
     `is_probe`: the caller had claimed the probe.
     """
     reply = without_addresses(reply)
-    with _locked_row() as row:
-        if row.retry_at and row.retry_at > now and not is_probe:
+    with _locked_sending() as sending:
+        if sending.retry_at and sending.retry_at > now and not is_probe:
             return  # Another worker has recorded the same failure.
-        row.failures += 1
-        pauses = PAUSES[trouble]
-        row.trouble, row.reply = trouble, reply[:300]
-        row.retry_at = now + pauses[min(row.failures, len(pauses)) - 1]
-    level = logging.ERROR if row.is_alarming else logging.WARNING
-    logger.log(level, "No email is sent until %s: %s", f"{row.retry_at:%H:%M:%S}", reply)
+        sending.failures += 1
+        durations = PAUSES[trouble]
+        sending.trouble, sending.reply = trouble, reply[:300]
+        sending.retry_at = now + durations[min(sending.failures, len(durations)) - 1]
+    level = logging.ERROR if sending.is_alarming else logging.WARNING
+    logger.log(level, "No email is sent until %s: %s", f"{sending.retry_at:%H:%M:%S}", reply)
 
 
 def claim_probe(now) -> bool:
     """Claim the single attempt that is due after a pause. Return whether this worker got it."""
-    due = Sending.objects.filter(pk=1, failures__gt=0)
-    due = due.filter(Q(retry_at=None) | Q(retry_at__lte=now))
-    return due.update(retry_at=now + PROBE) == 1
+    probe_rows = Sending.objects.filter(pk=1, failures__gt=0)
+    probe_rows = probe_rows.filter(Q(retry_at=None) | Q(retry_at__lte=now))
+    return probe_rows.update(retry_at=now + PROBE_LEASE) == 1
 
 
 def close() -> None:
@@ -92,9 +92,9 @@ def close() -> None:
 
 
 @contextmanager
-def _locked_row():
+def _locked_sending():
     """Yield the row under its lock, and save it."""
     with transaction.atomic():
-        row, _ = Sending.objects.select_for_update().get_or_create(pk=1)
-        yield row
-        row.save()
+        sending, _ = Sending.objects.select_for_update().get_or_create(pk=1)
+        yield sending
+        sending.save()

@@ -25,40 +25,40 @@ def update_states(letters, fields: Mapping, rows: Sequence[Mapping], now, note: 
 
     Return their ids. PostgreSQL does both at once. Only transitions.change_state may call this.
     """
-    was = letters[0].state
-    update, values = _update(letters, was, fields, rows)
-    event = (
+    old_state = letters[0].state
+    update, values = _update(letters, old_state, fields, rows)
+    event_sql = (
         f"INSERT INTO {_EVENTS} (letter_id, at, was, became, attempt, note) "
         f"SELECT id, %s, %s, %s, attempt, %s FROM "
     )
-    event_values = [_adapt(now), was, fields["state"], note]
+    event_values = [_adapt(now), old_state, fields["state"], note]
     if connection.vendor == "postgresql":
-        statement = f"WITH changed AS ({update}) {event} changed RETURNING letter_id"
+        statement = f"WITH changed AS ({update}) {event_sql} changed RETURNING letter_id"
         return {pk for (pk,) in run_sql(statement, [*values, *event_values])}
     ids = {pk for pk, _ in run_sql(update, values)}
-    condition, numbers = in_ids(ids)
-    run_sql(f"{event} {_LETTERS} WHERE id {condition}", [*event_values, *numbers])
+    condition, id_values = in_ids(ids)
+    run_sql(f"{event_sql} {_LETTERS} WHERE id {condition}", [*event_values, *id_values])
     return ids
 
 
-def _update(letters, was, fields, rows) -> tuple[str, list]:
+def _update(letters, old_state, fields, rows) -> tuple[str, list]:
     """Return the statement that changes the rows and returns (id, attempt), and its values."""
-    fixed = ", ".join(f"{column} = %s" for column in _columns(fields))
-    names = ["id", "attempt", *rows[0]]
+    fixed_sql = ", ".join(f"{column} = %s" for column in _columns(fields))
+    field_names = ["id", "attempt", *rows[0]]
     columns = [
         [letter.id for letter in letters],
         [letter.attempt for letter in letters],
         *([row[name] for row in rows] for name in rows[0]),
     ]
-    places = enumerate(_columns(rows[0]), start=3)
-    varied = "".join(f", {column} = new.column{place}" for place, column in places)
-    source, source_values = _values_table(names, columns)
+    numbered = enumerate(_columns(rows[0]), start=3)
+    varied_sql = "".join(f", {column} = new.column{number}" for number, column in numbered)
+    table, table_values = _values_table(field_names, columns)
     statement = (
-        f"UPDATE {_LETTERS} SET {fixed}{varied} FROM {source} "
+        f"UPDATE {_LETTERS} SET {fixed_sql}{varied_sql} FROM {table} "
         f"WHERE {_LETTERS}.id = new.column1 AND {_LETTERS}.attempt = new.column2 "
         f"AND {_LETTERS}.state = %s RETURNING {_LETTERS}.id, {_LETTERS}.attempt"
     )
-    return statement, [*map(_adapt, fields.values()), *source_values, was]
+    return statement, [*map(_adapt, fields.values()), *table_values, old_state]
 
 
 def _values_table(names, columns) -> tuple[str, list]:
@@ -67,14 +67,14 @@ def _values_table(names, columns) -> tuple[str, list]:
     On PostgreSQL each column is one array: parsing a statement with hundreds of values
     would take longer than running it.
     """
-    numbers = ", ".join(f"column{place}" for place in range(1, len(columns) + 1))
+    column_names = ", ".join(f"column{number}" for number in range(1, len(columns) + 1))
     if connection.vendor != "postgresql":
         cells = f"({', '.join(['%s'] * len(columns))})"
         rows = ", ".join([cells] * len(columns[0]))
         values = [_adapt(value) for row in zip(*columns, strict=True) for value in row]
         return f"(VALUES {rows}) AS new", values
     arrays = ", ".join(f"CAST(%s AS {_type(name)}[])" for name in names)
-    return f"unnest({arrays}) AS new ({numbers})", columns
+    return f"unnest({arrays}) AS new ({column_names})", columns
 
 
 @cache
@@ -102,23 +102,23 @@ def lock_subscribers(letters) -> dict[int, bool]:
 
     Returns a dict: subscriber id -> whether they may get letters of the list.
     """
-    condition, numbers = in_ids({letter.subscriber_id for letter in letters})
+    condition, id_values = in_ids({letter.subscriber_id for letter in letters})
     rows = run_sql(
         f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
         f"AND suppressed_at IS NULL AND paused_until IS NULL "
         f"FROM {_SUBSCRIBERS} WHERE id {condition} {_skip_locked()}",
-        numbers,
+        id_values,
     )
     return dict(rows)
 
 
 def locked_by_others(ids: Iterable[int]) -> set[int]:
     """Lock the rows of letters that are free. Return the ids of those that others have locked."""
-    condition, numbers = in_ids(ids)
+    condition, id_values = in_ids(ids)
     select = f"SELECT id FROM {_LETTERS} WHERE id {condition}"
-    existing = {pk for (pk,) in run_sql(select, numbers)}
-    free = run_sql(f"{select} {_skip_locked()}", numbers)
-    return existing - {pk for (pk,) in free}
+    existing_ids = {pk for (pk,) in run_sql(select, id_values)}
+    free_rows = run_sql(f"{select} {_skip_locked()}", id_values)
+    return existing_ids - {pk for (pk,) in free_rows}
 
 
 def _skip_locked() -> str:

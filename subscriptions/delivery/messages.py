@@ -51,28 +51,27 @@ def write_due(now) -> None:
     """
     if circuit_breaker.is_stopped():
         return
-    unwritten = Message.objects.unwritten(now).order_by("pk")
-    for message_id in list(unwritten.values_list("pk", flat=True)):
+    unwritten_messages = Message.objects.unwritten(now).order_by("pk")
+    for message_id in list(unwritten_messages.values_list("pk", flat=True)):
         with transaction.atomic():
-            locked = unwritten.select_for_update(skip_locked=True).filter(pk=message_id)
-            if message := locked.first():
+            rows = unwritten_messages.select_for_update(skip_locked=True).filter(pk=message_id)
+            if message := rows.first():
                 _write_batch(message, now)
 
 
 def _write_batch(message, now):
-    waiting = Letter.objects.due(now).filter(kind=Kind.MESSAGE, day=None)
-    room = max(MAX_DUE - waiting.count(), 0)
-    rest = receivers(message.group, now).filter(pk__gt=message.last_subscriber)
-    ids = list(rest.values_list("pk", flat=True)[:room])
-    moments = {"created_at": now, "next_try_at": now, "closes_at": now + LIFETIME}
+    waiting_letters = Letter.objects.due(now).filter(kind=Kind.MESSAGE, day=None)
+    max_count = max(MAX_DUE - waiting_letters.count(), 0)
+    next_receivers = receivers(message.group, now).filter(pk__gt=message.last_subscriber)
+    ids = list(next_receivers.values_list("pk", flat=True)[:max_count])
+    times = {"created_at": now, "next_try_at": now, "closes_at": now + LIFETIME}
     letters = Letter.objects.bulk_create(
-        Letter(subscriber_id=pk, kind=Kind.MESSAGE, operator_message=message, **moments)
-        for pk in ids
+        Letter(subscriber_id=pk, kind=Kind.MESSAGE, operator_message=message, **times) for pk in ids
     )
     event = {"at": now, "new_state": State.PLANNED, "attempt": 0}
     LetterEvent.objects.bulk_create(LetterEvent(letter=letter, **event) for letter in letters)
     message.last_subscriber = ids[-1] if ids else message.last_subscriber
-    message.written_at = now if len(ids) < room else None
+    message.written_at = now if len(ids) < max_count else None
     message.save(update_fields=["last_subscriber", "written_at"])
 
 

@@ -26,7 +26,7 @@ State = Letter.State
 
 def record(letter: Letter, now: datetime, result: DeliveryResult, *, is_probe=False) -> None:
     """Record the outcome of an attempt to hand a letter over."""
-    facts = {"stage": result.stage, "last_reply": result.reply[:300]}
+    fields = {"stage": result.stage, "last_reply": result.reply[:300]}
     match result.status:
         case "accepted":
             sweep.accept_late(letter.pk, letter.attempt, letter.message_id, result.reply, now)
@@ -34,13 +34,13 @@ def record(letter: Letter, now: datetime, result: DeliveryResult, *, is_probe=Fa
             if result.scope == "address":
                 suppress.after_rejection(letter.subscriber_id, letter.recipient, result.reply, now)
             reason = f"{Letter.REFUSED}: {result.reply}"
-            if not transitions.end([letter], State.FAILED, reason, now, **facts):
+            if not transitions.end([letter], State.FAILED, reason, now, **fields):
                 raise ConcurrentUpdate
         case "deferred":
-            until = _back_off(result, letter.recipient, now, is_probe)
-            transitions.put_back(letter, now, until=until, note=result.reply, **facts)
+            retry_at = _back_off(result, letter.recipient, now, is_probe)
+            transitions.put_back(letter, now, retry_at=retry_at, note=result.reply, **fields)
         case "unknown":
-            sweep.mark_uncertain(letter, now, note=result.reply, **facts)
+            sweep.mark_uncertain(letter, now, note=result.reply, **fields)
 
 
 def _back_off(result, recipient, now, is_probe) -> datetime | None:

@@ -23,24 +23,24 @@ def describe_last_day(now) -> str:
 
     Accepted digests are only counted if enough were rejected, since there may be very many.
     """
-    first = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
+    first_id = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
     digests = Letter.objects.filter(Letter.EMAILS, kind=Letter.Kind.DIGEST)
-    digests = digests.filter(pk__gte=first, created_at__gte=now - DAY)
+    digests = digests.filter(pk__gte=first_id, created_at__gte=now - DAY)
     # Excludes an empty reason, so that the partial index is used.
-    refused = digests.filter(state=Letter.State.FAILED).exclude(reason="")
-    refused = refused.filter(reason__startswith=f"{Letter.REFUSED}: ")
-    bounced = LetterFact.objects.filter(kind=LetterFact.Kind.BOUNCED, noted_at__gte=now - DAY)
-    returned = digests.filter(state=Letter.State.ACCEPTED, pk__in=bounced.values("letter"))
-    count = refused.count() + returned.count()
+    refused_digests = digests.filter(state=Letter.State.FAILED).exclude(reason="")
+    refused_digests = refused_digests.filter(reason__startswith=f"{Letter.REFUSED}: ")
+    bounces = LetterFact.objects.filter(kind=LetterFact.Kind.BOUNCED, noted_at__gte=now - DAY)
+    bounced_digests = digests.filter(state=Letter.State.ACCEPTED, pk__in=bounces.values("letter"))
+    count = refused_digests.count() + bounced_digests.count()
     if count < MIN_REJECTED:
         return ""
-    total = refused.count() + digests.filter(state=Letter.State.ACCEPTED).count()
+    total = refused_digests.count() + digests.filter(state=Letter.State.ACCEPTED).count()
     if count < MIN_SHARE * total:
         return ""
     # The provider that rejects most, and its latest reply.
-    letters = refused.select_related("subscriber").order_by("-pk")[:SAMPLE_SIZE]
+    letters = refused_digests.select_related("subscriber").order_by("-pk")[:SAMPLE_SIZE]
     replies = [(provider_of(letter.recipient), letter.last_reply) for letter in letters]
-    reports = bounced.filter(letter__in=digests).select_related("letter__subscriber")[:SAMPLE_SIZE]
+    reports = bounces.filter(letter__in=digests).select_related("letter__subscriber")[:SAMPLE_SIZE]
     replies += [(provider_of(report.letter.recipient), report.reply) for report in reports]
     provider = Counter(name for name, _ in replies).most_common(1)[0][0]
     reply = next(reply for name, reply in replies if name == provider)

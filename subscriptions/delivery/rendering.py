@@ -21,8 +21,7 @@ type Rendered = tuple[Letter, FrozenMessage | Exception]
 def sort(letters: Sequence[Letter]) -> list[Letter]:
     """Return letters in the order in which they are rendered: by kind and language."""
     return sorted(
-        letters,
-        key=lambda letter: (not letter.mime_size, letter.kind, letter.subscriber.language),
+        letters, key=lambda letter: (not letter.mime_size, letter.kind, letter.subscriber.language)
     )
 
 
@@ -32,12 +31,12 @@ def render_letters(letters: Sequence[Letter], now: datetime) -> Iterator[list[Re
     The data of all letters is loaded at once, and each letter is rendered when its batch is asked
     for. A letter that passed the final check before keeps its bytes.
     """
-    frozen = [(letter, _load_frozen(letter)) for letter in letters if letter.mime_size]
-    new = [letter for letter in letters if not letter.mime_size]
-    batches: list[Iterable[list[Rendered]]] = [[frozen]]
-    for kind, group in groupby(new, lambda letter: letter.kind):
-        same_kind = list(group)
-        batches.append(_render_batches(same_kind, _compose(kind, same_kind, now), now))
+    frozen_pairs = [(letter, _load_frozen(letter)) for letter in letters if letter.mime_size]
+    new_letters = [letter for letter in letters if not letter.mime_size]
+    batches: list[Iterable[list[Rendered]]] = [[frozen_pairs]]
+    for kind, group in groupby(new_letters, lambda letter: letter.kind):
+        kind_letters = list(group)
+        batches.append(_render_batches(kind_letters, _compose(kind, kind_letters, now), now))
     return chain.from_iterable(batches)
 
 

@@ -29,16 +29,16 @@ class SendingStatus(NamedTuple):
 
 def sending_status(now: datetime) -> SendingStatus:
     """Return whether letters are sent now, in whole sentences."""
-    row = circuit_breaker.current()
-    if row.stopped_at:
-        text = f"Sending was stopped {_at(row.stopped_at)} by {row.stopped_by}."
+    sending = circuit_breaker.current()
+    if sending.stopped_at:
+        text = f"Sending was stopped {_at(sending.stopped_at)} by {sending.stopped_by}."
         return SendingStatus("stopped", text)
-    if not row.trouble:
+    if not sending.trouble:
         return SendingStatus("on", "Sending is on.")
-    often = f" ({row.failures} times in a row)" if row.failures > 1 else ""
-    is_due = row.retry_at is None or row.retry_at <= now
-    step = "The next attempt is due." if is_due else f"Next attempt {_at(row.retry_at)}."
-    text = f"{TROUBLES[row.trouble]}{often}: {row.reply.rstrip('.')}. {step}"
+    repeats = f" ({sending.failures} times in a row)" if sending.failures > 1 else ""
+    is_due = sending.retry_at is None or sending.retry_at <= now
+    next_step = "The next attempt is due." if is_due else f"Next attempt {_at(sending.retry_at)}."
+    text = f"{TROUBLES[sending.trouble]}{repeats}: {sending.reply.rstrip('.')}. {next_step}"
     return SendingStatus("tripped", text)
 
 
@@ -79,15 +79,15 @@ def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
     """Return the providers that get fewer letters, or none for now, each with a description."""
     providers = []
     for row in Provider.objects.order_by("name"):
-        parts = []
+        phrases = []
         if row.held_until is not None and row.held_until > now:
-            parts.append(f"nothing until {utc(row.held_until)}")
+            phrases.append(f"nothing until {utc(row.held_until)}")
         if (limit := row.limit()) is not None:
-            parts.append(f"{limit:,.0f} emails a minute")
-        if parts and row.reply:
-            parts.append(f"its reply: {row.reply}")
-        if parts:
-            providers.append((row, "; ".join(parts)))
+            phrases.append(f"{limit:,.0f} emails a minute")
+        if phrases and row.reply:
+            phrases.append(f"its reply: {row.reply}")
+        if phrases:
+            providers.append((row, "; ".join(phrases)))
     return providers
 
 
@@ -96,7 +96,7 @@ def describe(letter: Letter, now: datetime) -> str:
     server = "channel" if letter.subscriber.channel else "mail server"
     match letter.state:
         case State.PLANNED:
-            return _planned(letter, now)
+            return _describe_planned(letter, now)
         case State.CLAIMED:
             return f"A worker is writing it, and has it until {utc(letter.lease_until)}."
         case State.TRANSMITTING:
@@ -115,7 +115,7 @@ def describe(letter: Letter, now: datetime) -> str:
             lookup = f"it will be looked up {_at(letter.next_try_at)}"
             return f"Nobody knows yet whether it arrived; {lookup}. {step}"
         case State.ACCEPTED:
-            return _accepted(letter, server)
+            return _describe_accepted(letter, server)
         case State.SKIPPED:
             return f"It was not sent: {letter.reason}."
         case State.FAILED if letter.reason.startswith(Letter.UNKNOWN):
@@ -126,12 +126,12 @@ def describe(letter: Letter, now: datetime) -> str:
             return f"Its day ended before it could leave, {_at(letter.closes_at)}."
 
 
-def _planned(letter, now):
+def _describe_planned(letter, now):
     sending = sending_status(now)
     if sending.grade == "stopped":
         return f"It waits: {sending.said[0].lower()}{sending.said[1:]}"
-    held = Provider.objects.filter(held_until__gt=now)
-    if (provider := held.filter(name=provider_of(letter.recipient)).first()) is not None:
+    held_providers = Provider.objects.filter(held_until__gt=now)
+    if (provider := held_providers.filter(name=provider_of(letter.recipient)).first()) is not None:
         return (
             f"It waits: {provider.name} takes nothing until {utc(provider.held_until)}. "
             f"It will be tried {_at(letter.next_try_at)}."
@@ -144,17 +144,17 @@ def _planned(letter, now):
     return f"It is due since {utc(letter.next_try_at)}, and waits for its turn."
 
 
-def _accepted(letter, server):
+def _describe_accepted(letter, server):
     sentences = [f"The {server} accepted it {_at(letter.ended_at)}."]
     if letter.repeats:
         sentences += ["It was unknown whether an earlier attempt arrived: they may get it twice."]
     for fact in letter.facts.order_by("noted_at", "pk"):
         reply = f": {fact.reply.rstrip('.')}" if fact.reply else ""
-        sentences.append(f"{FACTS[fact.kind]} {_at(fact.at or fact.noted_at)}{reply}.")
+        sentences.append(f"{FACT_SENTENCES[fact.kind]} {_at(fact.at or fact.noted_at)}{reply}.")
     return " ".join(sentences)
 
 
-FACTS = {
+FACT_SENTENCES = {
     LetterFact.Kind.RELAYED: "It was relayed",
     LetterFact.Kind.DELAYED: "It was delayed",
     LetterFact.Kind.DELIVERED: "It was delivered",

@@ -12,13 +12,13 @@ logger = logging.getLogger(__name__)
 
 #: So many letters in a row, within this time, may bounce for temporary reasons.
 MAX_BOUNCES_IN_A_ROW = 5
-WITHIN = timedelta(days=14)
+BOUNCE_PERIOD = timedelta(days=14)
 
 State = Letter.State
 SENT_STATES = (State.TRANSMITTING, State.UNCERTAIN, State.ACCEPTED)
-By = Subscriber.Suppression
+Cause = Subscriber.Suppression
 #: Not replaced by a complaint. Subscribers can undo their own, but not the operator's decision.
-FOR_GOOD = (By.COMPLAINED, By.OPERATOR)
+FINAL_CAUSES = (Cause.COMPLAINED, Cause.OPERATOR)
 
 
 def after_rejection(subscriber_id: int, address: str, reply: str, now) -> None:
@@ -29,16 +29,16 @@ def after_rejection(subscriber_id: int, address: str, reply: str, now) -> None:
     """
     subscriber = _lock(subscriber_id, skip_locked=True, email=address, suppressed_at=None)
     if subscriber is not None:
-        _suppress(subscriber, By.BOUNCED, reply, now)
+        _suppress(subscriber, Cause.BOUNCED, reply, now)
 
 
 def after_hard_bounce(letter: Letter, reply: str, now) -> None:
     """Suppress the subscriber, unless the address was known to work after the letter was sent."""
     if (subscriber := _lock(letter.subscriber_id, suppressed_at=None)) is None:
         return
-    reached = subscriber.reachable_at
-    if reached is None or letter.left_at is None or letter.left_at >= reached:
-        _suppress(subscriber, By.BOUNCED, reply, now)
+    reachable_at = subscriber.reachable_at
+    if reachable_at is None or letter.left_at is None or letter.left_at >= reachable_at:
+        _suppress(subscriber, Cause.BOUNCED, reply, now)
 
 
 def after_soft_bounce(subscriber_id: int, reply: str, now) -> None:
@@ -46,7 +46,7 @@ def after_soft_bounce(subscriber_id: int, reply: str, now) -> None:
     if (subscriber := _lock(subscriber_id, suppressed_at=None)) is None:
         return
     if (count := _count_bounces_in_a_row(subscriber, now)) >= MAX_BOUNCES_IN_A_ROW:
-        _suppress(subscriber, By.BOUNCED, f"{count} letters in a row came back: {reply}", now)
+        _suppress(subscriber, Cause.BOUNCED, f"{count} letters in a row came back: {reply}", now)
 
 
 def after_complaint(subscriber_id: int, reply: str, now, *, left_at=None) -> None:
@@ -55,10 +55,10 @@ def after_complaint(subscriber_id: int, reply: str, now, *, left_at=None) -> Non
     A complaint about a letter that was sent (`left_at`) before a change of address does not count.
     """
     subscriber = _lock(subscriber_id)
-    if subscriber is None or subscriber.suppressed_by in FOR_GOOD:
+    if subscriber is None or subscriber.suppressed_by in FINAL_CAUSES:
         return
     if left_at is None or subscriber.moved_at is None or left_at >= subscriber.moved_at:
-        _suppress(subscriber, By.COMPLAINED, reply, now)
+        _suppress(subscriber, Cause.COMPLAINED, reply, now)
 
 
 def _lock(subscriber_id, *, skip_locked=False, **conditions) -> Subscriber | None:
@@ -66,15 +66,15 @@ def _lock(subscriber_id, *, skip_locked=False, **conditions) -> Subscriber | Non
     return subscribers.filter(pk=subscriber_id, **conditions).first()
 
 
-def _suppress(subscriber, by, reply, now):
+def _suppress(subscriber, cause, reply, now):
     """Save the suppression, and skip the letters that wait."""
     subscriber.suppressed_at = now
-    subscriber.suppressed_by = by
+    subscriber.suppressed_by = cause
     subscriber.suppressed_reason = reply[:200]
     subscriber.save(update_fields=["suppressed_at", "suppressed_by", "suppressed_reason"])
-    waiting = Letter.objects.select_for_update().filter(subscriber=subscriber, state=State.PLANNED)
-    transitions.end(list(waiting.order_by("pk")), State.SKIPPED, "suppressed", now)
-    logger.warning("Subscriber %s: suppressed, %s", subscriber.pk, by.label)
+    unsent = Letter.objects.select_for_update().filter(subscriber=subscriber, state=State.PLANNED)
+    transitions.end(list(unsent.order_by("pk")), State.SKIPPED, "suppressed", now)
+    logger.warning("Subscriber %s: suppressed, %s", subscriber.pk, cause.label)
 
 
 def _count_bounces_in_a_row(subscriber, now) -> int:
@@ -82,10 +82,10 @@ def _count_bounces_in_a_row(subscriber, now) -> int:
 
     The newest ones may have no report yet and are left out. An older one without a report arrived.
     """
-    since = max(filter(None, (now - WITHIN, subscriber.reachable_at)))
+    since = max(filter(None, (now - BOUNCE_PERIOD, subscriber.reachable_at)))
     facts = LetterFact.objects.filter(letter=OuterRef("pk"))
-    sent = Letter.objects.filter(subscriber=subscriber, state__in=SENT_STATES)
-    letters = sent.filter(to="", left_at__gte=since).annotate(
+    sent_letters = Letter.objects.filter(subscriber=subscriber, state__in=SENT_STATES)
+    letters = sent_letters.filter(to="", left_at__gte=since).annotate(
         came_back=Exists(facts.filter(kind=LetterFact.Kind.BOUNCED)),
         arrived=Exists(facts.filter(kind=LetterFact.Kind.DELIVERED)),
     )

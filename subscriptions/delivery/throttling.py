@@ -31,15 +31,15 @@ FIRST_HOLD, MAX_HOLD = timedelta(minutes=1), timedelta(hours=1)
 MAX_DOUBLINGS = 10  # Of the hold, which has reached its maximum by then.
 INITIAL_PACE, MIN_PACE = 60.0, 2.0  # Letters a minute.
 UNLIMITED_PACE = 3_000.0  # Above this, a provider is no longer limited.
-FASTER = 1.5
+PACE_FACTOR = 1.5
 MAX_POSTPONEMENT = timedelta(minutes=5)  # The pace may have risen by then.
 
 
 def provider_of(address: str) -> str:
     """Return the provider of an address: a family's name, or the domain."""
     domain = address.rpartition("@")[2].lower()
-    name, _, top = domain.partition(".")
-    return _FAMILY_OF.get(name, domain) if top in _TOP_LEVELS else domain
+    name, _, top_level = domain.partition(".")
+    return _FAMILY_OF.get(name, domain) if top_level in _TOP_LEVELS else domain
 
 
 def is_counting() -> bool:
@@ -47,27 +47,27 @@ def is_counting() -> bool:
     return bool(settings.PROVIDER_RATES) or Provider.objects.exists()
 
 
-def admit(letters: list, now, postponed: Counter[str]) -> tuple[list, list]:
+def admit(letters: list, now, postponed_counts: Counter[str]) -> tuple[list, list]:
     """Return the letters that providers may get now, and the others with new `next_try_at`.
 
-    Call in a transaction: locks the rows of limited providers. `postponed` counts postponed letters
-    by provider.
+    Call in a transaction: locks the rows of limited providers. `postponed_counts` has the number of
+    postponed letters by provider.
     """
-    limited = _limited({provider_of(letter.recipient) for letter in letters}, now)
-    admitted, later = [], []
+    limited_rows = _lock_limited({provider_of(letter.recipient) for letter in letters}, now)
+    admitted, later_letters = [], []
     for letter in letters:
         name = provider_of(letter.recipient)
-        row = limited.get(name)
-        if row is None or _admits(row, now):
+        row = limited_rows.get(name)
+        if row is None or _take_allowance(row, now):
             admitted.append(letter)
         else:
-            postponed[name] += 1
+            postponed_counts[name] += 1
             pace = row.limit() or UNLIMITED_PACE
-            wait = min(MINUTE * postponed[name] / pace, MAX_POSTPONEMENT)
-            letter.next_try_at = max(now, row.held_until or now) + wait
-            later.append(letter)
-    Provider.objects.bulk_update(limited.values(), ["allowance", "counted_at"])
-    return admitted, later
+            delay = min(MINUTE * postponed_counts[name] / pace, MAX_POSTPONEMENT)
+            letter.next_try_at = max(now, row.held_until or now) + delay
+            later_letters.append(letter)
+    Provider.objects.bulk_update(limited_rows.values(), ["allowance", "counted_at"])
+    return admitted, later_letters
 
 
 def slow_down(name: str, reply: str, now) -> datetime:
@@ -91,14 +91,14 @@ def record_success(addresses: Iterable[str], now) -> None:
     names = {provider_of(address) for address in addresses}
     slowed = Provider.objects.select_for_update(skip_locked=True).filter(faster_at__lte=now)
     for row in slowed.filter(name__in=names):
-        row.complaints, row.pace, row.faster_at = 0, row.pace * FASTER, now + MINUTE
+        row.complaints, row.pace, row.faster_at = 0, row.pace * PACE_FACTOR, now + MINUTE
         if row.pace > UNLIMITED_PACE:
             row.delete()
         else:
             row.save()
 
 
-def _limited(names, now) -> dict[str, Provider]:
+def _lock_limited(names, now) -> dict[str, Provider]:
     """Return the rows of limited providers, locked and refilled."""
     # In one order, or two workers would deadlock.
     providers = Provider.objects.select_for_update().filter(name__in=names).order_by("name")
@@ -111,7 +111,7 @@ def _limited(names, now) -> dict[str, Provider]:
     return rows
 
 
-def _admits(row, now) -> bool:
+def _take_allowance(row, now) -> bool:
     """Return whether the provider may get a letter now, and count the letter."""
     if row.held_until is not None and row.held_until > now:
         return False

@@ -29,7 +29,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-OPTIONS = {
+ZSTD_OPTIONS = {
     # Letters of one batch repeat each other, which the lowest level finds as well.
     zstd.CompressionParameter.compression_level: 1,
     zstd.CompressionParameter.checksum_flag: 1,
@@ -55,7 +55,7 @@ class ConcurrentUpdate(Exception):
 
 def change_state(
     letters: Sequence[Letter],
-    to: str,
+    new_state: str,
     now: datetime,
     *,
     note: str = "",
@@ -69,17 +69,17 @@ def change_state(
     """
     if not letters:
         return []
-    fields = {"state": to, "lease_until": None} | fields
+    fields = {"state": new_state, "lease_until": None} | fields
     rows = [{}] * len(letters) if rows is None else rows
     with transaction.atomic(savepoint=False):
         ids = letter_sql.update_states(letters, fields, rows, now, note[:300])
-    changed = []
+    changed_letters = []
     for letter, row in zip(letters, rows, strict=True):
         if letter.id in ids:
             for name, value in {**fields, **row}.items():
                 setattr(letter, name, value)
-            changed.append(letter)
-    return changed
+            changed_letters.append(letter)
+    return changed_letters
 
 
 # ---- Claiming
@@ -90,11 +90,11 @@ def claim(
     limit: int,
     ids: Sequence[int] | None = None,
     *,
-    of: Q = Letter.EMAILS,
+    medium: Q = Letter.EMAILS,
     looks_for_awaited: bool = True,
     is_counting: bool = True,
 ) -> tuple[list[Letter], bool]:
-    """Claim up to `limit` due letters `of` a sort, or of `ids`, in the caller's transaction.
+    """Claim up to `limit` due letters `medium` a sort, or of `ids`, in the caller's transaction.
 
     Return them, and whether no others are due. Letters that a person waits for come first, then the
     digests that have waited longest, messages of operators last. Letters that are late or no
@@ -105,13 +105,13 @@ def claim(
     providers, most of the time.
     """
     claimed: list[Letter] = []
-    postponed: Counter[str] = Counter()  # Letters by provider.
-    due = Letter.objects.due(now).filter(of).order_by("next_try_at", "pk")
-    due = due.select_for_update(skip_locked=True, of=("self",))
+    postponed_counts: Counter[str] = Counter()  # Letters by provider.
+    due_letters = Letter.objects.due(now).filter(medium).order_by("next_try_at", "pk")
+    due_letters = due_letters.select_for_update(skip_locked=True, of=("self",))
     for queue in _queues(ids, looks_for_awaited):
-        while (room := limit - len(claimed)) > 0 and postponed.total() < MAX_POSTPONED:
-            letters = list(due.filter(queue).prefetch_related("subscriber")[:room])
-            claimed += _claim(letters, now, postponed if is_counting else None)
+        while (room := limit - len(claimed)) > 0 and postponed_counts.total() < MAX_POSTPONED:
+            letters = list(due_letters.filter(queue).prefetch_related("subscriber")[:room])
+            claimed += _claim(letters, now, postponed_counts if is_counting else None)
             if len(letters) < room:
                 break
         else:
@@ -129,34 +129,34 @@ def _queues(ids, looks_for_awaited) -> list[Q]:
     return [Q(queue, failed_attempts__lt=SUSPECT_AFTER) for queue in queues]
 
 
-def crash_suspects(now: datetime, of: Q = Letter.EMAILS, limit: int = 10) -> list[int]:
+def crash_suspects(now: datetime, medium: Q = Letter.EMAILS, limit: int = 10) -> list[int]:
     """Return the ids of due letters whose attempts failed repeatedly.
 
     Each must be claimed alone: rendering it may be what kills workers, and with them the attempts
     of other letters.
     """
-    due = Letter.objects.due(now).filter(of, failed_attempts__gte=SUSPECT_AFTER)
+    due = Letter.objects.due(now).filter(medium, stumbles__gte=SUSPECT_AFTER)
     return list(due.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
 
 
-def _claim(letters, now, postponed) -> list[Letter]:
+def _claim(letters, now, postponed_counts) -> list[Letter]:
     """Claim the locked letters that may be sent now; end or postpone the others."""
     sendable_letters = _sendable_letters(letters, now)
-    if postponed is not None:
-        sendable_letters, later = throttling.admit(sendable_letters, now, postponed)
-        Letter.objects.bulk_update(later, ["next_try_at"])
+    if postponed_counts is not None:
+        sendable_letters, later_letters = throttling.admit(sendable_letters, now, postponed_counts)
+        Letter.objects.bulk_update(later_letters, ["next_try_at"])
     rows = [{"attempt": letter.attempt + 1} for letter in sendable_letters]
     return change_state(sendable_letters, State.CLAIMED, now, rows=rows, lease_until=now + LEASE)
 
 
 def _sendable_letters(letters, now) -> list[Letter]:
     """Return the locked letters that are still to be sent, and end the others."""
-    if reported := reported_ids([letter.id for letter in letters if letter.repeats]):
-        arrived = [letter for letter in letters if letter.id in reported]
-        end(arrived, State.ACCEPTED, "", now, last_reply=KNOWN_REPLY)
-        letters = [letter for letter in letters if letter.id not in reported]
-    late = [letter for letter in letters if letter.closes_at <= now]
-    end(late, State.MISSED, "its day ended first", now)
+    if known_ids := reported_ids([letter.id for letter in letters if letter.repeats]):
+        known_letters = [letter for letter in letters if letter.id in known_ids]
+        end(known_letters, State.ACCEPTED, "", now, last_reply=KNOWN_REPLY)
+        letters = [letter for letter in letters if letter.id not in known_ids]
+    late_letters = [letter for letter in letters if letter.closes_at <= now]
+    end(late_letters, State.MISSED, "its day ended first", now)
     sendable_letters = []
     for letter in letters:
         if letter.closes_at > now:
@@ -217,19 +217,19 @@ def final_check(
     as uncertain while the server may still reply. If others have locked the subscriber's row (a
     change of preferences, say), the letter waits.
     """
-    locked = letter_sql.lock_subscribers(letters)
-    unsure = []
+    is_active = letter_sql.lock_subscribers(letters)  # By the ids of unlocked subscribers.
+    unsure_letters = []
     for letter in letters:
         is_plain = not letter.to and kinds.rules_of(letter.kind).is_for_all_active
-        if letter.subscriber_id in locked and not (is_plain and locked[letter.subscriber_id]):
-            unsure.append(letter)
-    subscribers = Subscriber.objects.in_bulk({letter.subscriber_id for letter in unsure})
-    passing, waiting = [], []
+        if letter.subscriber_id in is_active and not (is_plain and is_active[letter.subscriber_id]):
+            unsure_letters.append(letter)
+    subscribers = Subscriber.objects.in_bulk({letter.subscriber_id for letter in unsure_letters})
+    passed, waiting = [], []
     for letter in letters:
         subscriber = subscribers.get(letter.subscriber_id)
         if letter.lease_until <= now:
             continue  # The sweeper handles its row.
-        if letter.subscriber_id not in locked:
+        if letter.subscriber_id not in is_active:
             if Subscriber.objects.filter(pk=letter.subscriber_id).exists():
                 waiting.append(letter)
         elif letter.closes_at <= now:
@@ -237,32 +237,31 @@ def final_check(
         elif subscriber is not None and (reason := skip_reason(letter, subscriber, now)):
             end([letter], State.SKIPPED, reason, now)
         else:
-            passing.append(letter)
-    return FinalCheck(_freeze_and_pass(passing, frozen, now), waiting)
+            passed.append(letter)
+    return FinalCheck(_freeze_and_pass(passed, frozen, now), waiting)
 
 
 def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     """Move letters past the final check, and store the bytes of those that have none yet."""
     fields = {"lease_until": now + LEASE, "left_at": now}
-    resent = [letter for letter in letters if letter.mime_size]
+    resent_letters = [letter for letter in letters if letter.mime_size]
     new = [letter for letter in letters if not letter.mime_size]
-    passed = change_state(resent, State.TRANSMITTING, now, **fields)
+    passed = change_state(resent_letters, State.TRANSMITTING, now, **fields)
     if not new:
         return passed
     mimes = [frozen[letter.id].mime for letter in new]
-    batch = MimeBatch.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
-    rows, start = [], 0
+    volley = MimeBatch.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
+    rows, offset = [], 0
     for letter, mime in zip(new, mimes, strict=True):
         message = frozen[letter.id]
-        head = {"message_id": message.message_id, "frozen_at": message.frozen_at}
-        rows.append(head | {"mime_offset": start, "mime_size": len(mime)})
-        start += len(mime)
-    fields["mime_batch"] = batch
-    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, **fields)
+        row = {"message_id": message.message_id, "frozen_at": message.frozen_at}
+        rows.append(row | {"mime_offset": offset, "mime_size": len(mime)})
+        offset += len(mime)
+    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, volley=volley, **fields)
 
 
 def _compressed(mime) -> bytes:
-    return zstd.compress(mime, options=OPTIONS)
+    return zstd.compress(mime, options=ZSTD_OPTIONS)
 
 
 class DamagedBytes(Exception):
@@ -289,8 +288,8 @@ def frozen_bytes(letter: Letter) -> bytes:
 def accept(letters: Sequence[Letter], replies: Sequence[str], now: datetime) -> list[Letter]:
     """End letters as accepted, with the server's replies. Return those that changed."""
     rows = [{"last_reply": reply[:300]} for reply in replies]
-    facts = {"ended_at": now, "reason": "", "stage": "dot"}
-    return change_state(letters, State.ACCEPTED, now, rows=rows, **facts)
+    fields = {"ended_at": now, "reason": "", "stage": "dot"}
+    return change_state(letters, State.ACCEPTED, now, rows=rows, **fields)
 
 
 def end(
@@ -300,7 +299,7 @@ def end(
     now: datetime,
     *,
     is_surely_unsent: bool = False,
-    **facts,
+    **fields,
 ) -> list[Letter]:
     """End letters, all from one state. Return those that changed.
 
@@ -313,26 +312,26 @@ def end(
     reason = reason[:300]
     resent = [letter for letter in letters if letter.repeats and is_sure and not is_uncertain]
     letters = [letter for letter in letters if letter not in resent]
-    facts |= {"note": reason, "reason": reason}
+    fields |= {"note": reason, "reason": reason}
     with transaction.atomic(savepoint=False):
-        doubtful = change_state(resent, State.UNCERTAIN, now, next_try_at=now, **facts)
-        ended_letters = change_state(letters, state, now, ended_at=now, **facts)
-        never_left = [letter.id for letter in ended_letters if is_sure and letter.repeats == 0]
-        if never_left:
-            for take_back in hooks.on_not_sent:
-                take_back(never_left)
+        uncertain_letters = change_state(resent, State.UNCERTAIN, now, next_try_at=now, **fields)
+        ended_letters = change_state(letters, state, now, ended_at=now, **fields)
+        unsent_ids = [letter.id for letter in ended_letters if is_sure and letter.repeats == 0]
+        if unsent_ids:
+            for callback in hooks.on_not_sent:
+                callback(unsent_ids)
             # By then, no letter is locked: others lock the subscriber first.
-            transaction.on_commit(partial(_catch_up, never_left, now), robust=True)
-    return ended_letters + doubtful
+            transaction.on_commit(partial(_catch_up, unsent_ids, now), robust=True)
+    return ended_letters + uncertain_letters
 
 
 def _catch_up(letter_ids, now):
     """Let subscribers whose monthly digest was not sent get it on their next digest day."""
     digests = Letter.objects.filter(pk__in=letter_ids, day__isnull=False)
-    monthly = Subscriber.objects.subscribed().filter(is_monthly=True)
-    monthly = monthly.filter(pk__in=digests.values("subscriber")).order_by("pk")
+    subscribers = Subscriber.objects.subscribed().filter(is_monthly=True)
+    subscribers = subscribers.filter(pk__in=digests.values("subscriber")).order_by("pk")
     with transaction.atomic():
-        for subscriber in monthly.select_for_update():
+        for subscriber in subscribers.select_for_update():
             subscriber.reschedule(now)
             subscriber.save(update_fields=["next_due_at"])
 
@@ -360,8 +359,8 @@ def erase_bytes(letters: Collection[Letter]) -> None:
             continue
         for letter in letters:
             if letter.mime_batch_id == batch.pk:
-                end = letter.mime_offset + letter.mime_size
-                mime[letter.mime_offset : end] = bytes(letter.mime_size)
+                end_offset = letter.mime_offset + letter.mime_size
+                mime[letter.mime_offset : end_offset] = bytes(letter.mime_size)
         batch.mime = _compressed(mime)
         batch.save(update_fields=["mime"])
 
@@ -369,13 +368,13 @@ def erase_bytes(letters: Collection[Letter]) -> None:
 # ---- Back to waiting
 
 
-def put_back(letter: Letter, now: datetime, *, until: datetime | None = None, **facts) -> None:
+def put_back(letter: Letter, now: datetime, *, retry_at: datetime | None = None, **fields) -> None:
     """Let a letter that surely was not sent wait for its next attempt, until `closes_at` at most.
 
     After it, the sweep ends the letter as missed. Raises ConcurrentUpdate.
     """
-    until = max(until or now, next_try_at(letter, now))
-    if not change_state([letter], State.PLANNED, now, next_try_at=until, **facts):
+    retry_at = max(retry_at or now, next_try_at(letter, now))
+    if not change_state([letter], State.PLANNED, now, next_try_at=retry_at, **fields):
         raise ConcurrentUpdate
 
 

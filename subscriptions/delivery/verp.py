@@ -61,8 +61,8 @@ def check() -> None:
         )
     base = bounce_address("digest")
     domain = base.rpartition("@")[2]
-    longest = len(envelope_sender("digest", 16**12, EPOCH + timedelta(days=16**4)))
-    if settings.RECIPIENT_DELIMITER and longest - len(domain) - 1 > MAX_LOCAL_OCTETS:
+    max_length = len(envelope_sender("digest", 16**12, EPOCH + timedelta(days=16**4)))
+    if settings.RECIPIENT_DELIMITER and max_length - len(domain) - 1 > MAX_LOCAL_OCTETS:
         raise ImproperlyConfigured(
             f"{base} is too long to add the number of an email. Set BOUNCE_ADDRESS to a shorter "
             f"address, or RECIPIENT_DELIMITER to nothing."
@@ -73,8 +73,8 @@ def letter_id_of(address: str, now: datetime) -> int | None:
     """Return the id of the letter whose envelope sender this is, or None if it is not ours."""
     base, extension, _ = _split(address)
     stamp, _, signature = extension.lower().rpartition(".")
-    valid = [valid_hash[:SIGNATURE_LENGTH] for valid_hash in known_hashes(PURPOSE, stamp)]
-    is_signed = any(constant_time_compare(signature, valid_hash) for valid_hash in valid)
+    valid = [key_hash[:SIGNATURE_LENGTH] for key_hash in known_hashes(PURPOSE, stamp)]
+    is_signed = any(constant_time_compare(signature, text) for text in valid)
     if not (base and stamp and is_signed):
         return None
     letter_id, _, day = stamp.partition(".")
@@ -89,7 +89,7 @@ def unsubscribe_address(subscriber: Subscriber) -> str:
     if not (has_mailbox and settings.RECIPIENT_DELIMITER):
         return ""
     local, _, domain = bounce_address("digest").rpartition("@")
-    signature = keyed_hash(UNSUBSCRIBE_PURPOSE, _owner(subscriber))[:SIGNATURE_LENGTH]
+    signature = keyed_hash(UNSUBSCRIBE_PURPOSE, _owner_key(subscriber))[:SIGNATURE_LENGTH]
     return f"{local}{settings.RECIPIENT_DELIMITER}u.{subscriber.pk}.{signature}@{domain}"
 
 
@@ -97,14 +97,14 @@ def subscriber_of(address: str) -> Subscriber | None:
     """Return whose `unsubscribe_address` this is."""
     if not (match := UNSUBSCRIBE.search(address.lower())):
         return None
-    number, signature = match.groups()
-    subscriber = Subscriber.objects.people().filter(pk=number).first()
-    hashes = known_hashes(UNSUBSCRIBE_PURPOSE, _owner(subscriber)) if subscriber else []
+    subscriber_id, signature = match.groups()
+    subscriber = Subscriber.objects.people().filter(pk=subscriber_id).first()
+    hashes = known_hashes(UNSUBSCRIBE_PURPOSE, _owner_key(subscriber)) if subscriber else []
     valid = [text[:SIGNATURE_LENGTH] for text in hashes]
     return subscriber if any([constant_time_compare(signature, text) for text in valid]) else None
 
 
-def _owner(subscriber):
+def _owner_key(subscriber):
     """After a restored backup, another subscriber may get the number, but not the public id."""
     return f"{subscriber.pk}.{subscriber.public_id.hex}"
 

@@ -67,7 +67,7 @@ class HoleTemplate:
     size: int
 
     @cached_property
-    def names(self) -> frozenset[str]:
+    def hole_names(self) -> frozenset[str]:
         return frozenset([name for _, name in self.pairs])
 
     @classmethod
@@ -79,12 +79,12 @@ class HoleTemplate:
     @classmethod
     def of(cls, encoded: bytes, size: int) -> "HoleTemplate":
         """Return the template of an encoded part, without the spaces before its holes."""
-        pairs, at = [], 0
+        pairs, start = [], 0
         for hole in HOLE.finditer(encoded):
-            part = encoded[at : hole.start()].rstrip(b" ")
+            part = encoded[start : hole.start()].rstrip(b" ")
             pairs.append((part, hole[hole.lastindex].decode()))
-            at = hole.end()
-        return cls(tuple(pairs), encoded[at:], size)
+            start = hole.end()
+        return cls(tuple(pairs), encoded[start:], size)
 
     def join(self, values: Mapping[str, "EncodedBytes | list[bytes]"]) -> list[bytes]:
         """Return the pieces of the filled template.
@@ -115,4 +115,4 @@ def html_line(text: str) -> EncodedBytes:
 @lru_cache(CACHE_SIZE)
 def text_line(text: str, indent: str = "") -> EncodedBytes:
     """Return the content of a line of a text part, broken if needed."""
-    return EncodedBytes(mime.quoted(plaintext.broken(indent + plaintext.one_line(text))))
+    return EncodedBytes(mime.quoted(plaintext.wrapped_line(indent + plaintext.one_line(text))))

@@ -32,7 +32,7 @@ TAG_IN_TAG = re.compile(
 )
 STRUCTURE = re.compile(r"</?(?!style\b)\w+|@\d+@")
 BODY = re.compile("<body.*?>(.*)</body>", re.DOTALL)
-_inlining = threading.Lock()  # cssutils keeps its state in globals.
+_premailer_lock = threading.Lock()  # cssutils keeps its state in globals.
 
 
 class Loader(filesystem.Loader):
@@ -46,7 +46,7 @@ class Loader(filesystem.Loader):
         if not (name.startswith("email/") and name.endswith(".html")):
             return contents
         sources = dict.fromkeys(["email/base.html", f"{name.rpartition('/')[0]}/body.html"])
-        return inlined(contents, "".join(map(self._rules, sources)), name)
+        return inline_css(contents, "".join(map(self._rules, sources)), name)
 
     def _read(self, origin):
         """Return a template, if it is of an email with the operator's colours."""
@@ -64,7 +64,7 @@ class Loader(filesystem.Loader):
         return ""
 
 
-def inlined(template: str, css: str, name: str) -> str:
+def inline_css(template: str, css: str, name: str) -> str:
     """Return the source of a template with the CSS in the style attributes of its elements.
 
     The `<style>` of a page keeps what follows its `{% block style %}`. Fetches nothing. Raises
@@ -73,10 +73,10 @@ def inlined(template: str, css: str, name: str) -> str:
     # Imported here: cssutils takes a third of a second, which only processes that render pay.
     from premailer import Premailer
 
-    before, html, rest = RULES.sub(r"\1", COMMENT.sub("", template)).rpartition("<html")
-    source = html + rest.replace("<style", '<style data-premailer="ignore"')
-    tags, numbers = TAG.findall(source), count()
-    page = TAG.sub(lambda _: f"@{next(numbers)}@", source)
+    prefix, html, suffix = RULES.sub(r"\1", COMMENT.sub("", template)).rpartition("<html")
+    source = html + suffix.replace("<style", '<style data-premailer="ignore"')
+    tags, tag_numbers = TAG.findall(source), count()
+    page = TAG.sub(lambda _: f"@{next(tag_numbers)}@", source)
 
     def restored(text):
         return TAG_NUMBER.sub(lambda number: tags[int(number[1])], text)
@@ -86,8 +86,8 @@ def inlined(template: str, css: str, name: str) -> str:
             f"{name}: in {restored(wrong[0])} a template tag may stand only in the quoted value of "
             f"an attribute other than class and style. Write an element for each case."
         )
-    with _inlining:
-        result = Premailer(
+    with _premailer_lock:
+        inlined_page = Premailer(
             page if html else f"<html><head></head><body>{page}</body></html>",
             css_text=css,
             allow_network=False,
@@ -98,9 +98,9 @@ def inlined(template: str, css: str, name: str) -> str:
             cssutils_logging_level=logging.CRITICAL,
         ).transform(pretty_print=False)
     if not html:
-        result = BODY.search(result)[1]
-    if STRUCTURE.findall(page.lower()) != STRUCTURE.findall(result.lower()):
+        inlined_page = BODY.search(inlined_page)[1]
+    if STRUCTURE.findall(page.lower()) != STRUCTURE.findall(inlined_page.lower()):
         raise TemplateSyntaxError(
             f"{name}: each element must be closed in the branch that opens it."
         )
-    return before + restored(result)
+    return prefix + restored(inlined_page)

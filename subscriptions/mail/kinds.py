@@ -64,6 +64,6 @@ def rules_of(kind: str) -> Rules:
     return KINDS.get(kind, Rules())
 
 
-def not_for(state: str) -> list[str]:
+def kinds_excluding(state: str) -> list[str]:
     """Return the kinds that a subscriber in this state does not get."""
     return [kind for kind, rules in KINDS.items() if state not in rules.states]

@@ -34,7 +34,7 @@ POLICY = EmailPolicy(linesep="\r\n", cte_type="7bit")
 
 def quoted(text: str) -> bytes:
     """Return the text in quoted-printable, with CRLF."""
-    return b"\r\n".join(map(_line, text.split("\n")))
+    return b"\r\n".join(map(_encode_line, text.split("\n")))
 
 
 def message(
@@ -51,11 +51,11 @@ def message(
             "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
         ).encode()
 
-    head = [header(*pair) if pair[0] in PER_LETTER else _shared(*pair) for pair in headers]
+    lines = [header(*pair) if pair[0] in PER_LETTER else _cached(*pair) for pair in headers]
     kind = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"'
     end = f"\r\n--{boundary}--\r\n".encode()
     text_part, html_part = [head_of("plain"), *text, b"\r\n"], [head_of("html"), *html, end]
-    return b"".join([*head, kind.encode(), b"\r\n\r\n", *text_part, *html_part])
+    return b"".join([*lines, kind.encode(), b"\r\n\r\n", *text_part, *html_part])
 
 
 def header(name: str, value: str) -> bytes:
@@ -73,37 +73,37 @@ def header(name: str, value: str) -> bytes:
     return POLICY.fold(*POLICY.header_store_parse(name, value)).encode("ascii")
 
 
-_shared = lru_cache(4096)(header)
+_cached = lru_cache(4096)(header)
 
 
-def _line(line):
+def _encode_line(line):
     if PLAIN.fullmatch(line):
         return line.encode("ascii")
-    chunks, at = [], 0
+    chunks, start = [], 0
     for token in TOKEN.finditer(line):
-        chunks += _chunks(line[at : token.start(1)]) + _chunks(token[1])
-        at = token.end()
-    return b"=\r\n".join(chunks + _chunks(line[at:]))
+        chunks += _encode_chunks(line[start : token.start(1)]) + _encode_chunks(token[1])
+        start = token.end()
+    return b"=\r\n".join(chunks + _encode_chunks(line[start:]))
 
 
-def _chunks(piece):
+def _encode_chunks(piece):
     """Return the encoded piece as lines that split no escape."""
     data = piece.encode().replace(b"=", b"=3D")
     if not (piece.isascii() and piece.isprintable()):
         data = UNSAFE.sub(lambda octets: _escape(octets[0]), data)
     if data.endswith(b" "):
         data = data[:-1] + b"=20"
-    chunks, at = [], 0
+    chunks, start = [], 0
     while True:
-        if data.startswith(UNSAFE_STARTS, at):
-            data = data[:at] + _escape(data[at : at + 1]) + data[at + 1 :]
-        end = at + WIDTH
+        if data.startswith(UNSAFE_STARTS, start):
+            data = data[:start] + _escape(data[start : start + 1]) + data[start + 1 :]
+        end = start + WIDTH
         if end >= len(data):
-            return [*chunks, data[at:]]
+            return [*chunks, data[start:]]
         escape = data.rfind(b"=", end - 2, end)
         end = end if escape < 0 else escape
-        chunks.append(data[at:end])
-        at = end
+        chunks.append(data[start:end])
+        start = end
 
 
 def _escape(octets):

@@ -40,21 +40,21 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def shortened(text: str, limit: int) -> str:
-    """Return the text on one line of at most `limit` columns, cut after a word."""
+def shortened(text: str, max_columns: int) -> str:
+    """Return the text on one line of at most `max_columns` columns, cut after a word."""
     text = one_line(text)
-    if columns(text) <= limit:
+    if columns(text) <= max_columns:
         return text
-    head = text[: fitting(text, max(limit - 1, 0))]
-    at_word, space, _ = head.rpartition(" ")
-    if space and len(at_word) > len(head) // 2:  # An endless word is cut.
-        head = at_word
-    return head.rstrip(" ,;:.–—-(") + "…"
+    start = text[: fitting_length(text, max(max_columns - 1, 0))]
+    whole_words, space, _ = start.rpartition(" ")
+    if space and len(whole_words) > len(start) // 2:  # An endless word is cut.
+        start = whole_words
+    return start.rstrip(" ,;:.–—-(") + "…"
 
 
 def wrapped(text: str) -> str:
     """Break the lines; each continues under its own indent."""
-    return spaced("\n".join(map(broken, text.splitlines())))
+    return spaced("\n".join(map(wrapped_line, text.splitlines())))
 
 
 def spaced(text: str) -> str:
@@ -62,18 +62,18 @@ def spaced(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def broken(line: str) -> str:
+def wrapped_line(line: str) -> str:
     """Break one line of a template, under its own indent."""
     if line == SIGNATURE:
         return line
     body = " ".join(line.split())
-    indent = rest = line[: len(line) - len(line.lstrip())]
+    indent = next_indent = line[: len(line) - len(line.lstrip())]
     if NUMBER.match(body) and indent:  # An abstract that begins like a paper: "1. We show …".
         body = unnumbered(body)
     elif NUMBER.match(body):
-        body, rest = body.replace(" ", NO_BREAK, 1), HANGING_INDENT
+        body, next_indent = body.replace(" ", NO_BREAK, 1), HANGING_INDENT
     body = BEFORE_NUMBER.sub(NO_BREAK, body)
-    lines = _at_words(body, indent, rest)
+    lines = _wrap_words(body, indent, next_indent)
     return "\n".join(part.replace(NO_BREAK, " ").rstrip() for part in lines)
 
 
@@ -84,15 +84,15 @@ def columns(text: str) -> int:
     return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
-def fitting(text: str, limit: int) -> int:
-    """Return how many characters from the start fit into `limit` columns."""
+def fitting_length(text: str, max_columns: int) -> int:
+    """Return how many characters from the start fit into `max_columns` columns."""
     if _is_narrow(text):
-        return min(len(text), limit)
+        return min(len(text), max_columns)
     width = 0
-    for at, character in enumerate(text):
+    for count, character in enumerate(text):
         width += columns(character)
-        if width > limit:
-            return at
+        if width > max_columns:
+            return count
     return len(text)
 
 
@@ -101,30 +101,30 @@ def unnumbered(text: str) -> str:
     return NUMBER.sub(r"(\1)", text, count=1) if NUMBER.match(text) else text
 
 
-def _at_words(body, first, rest):
+def _wrap_words(body, first_indent, next_indent):
     lines, line, width = [], "", 0
     for word in body.split(" "):
-        for nth, piece in enumerate(_pieces(word)):
-            wide = columns(piece)
-            if line and (nth or width + 1 + wide > COLUMNS):
+        for index, piece in enumerate(_pieces(word)):
+            piece_width = columns(piece)
+            if line and (index or width + 1 + piece_width > COLUMNS):
                 lines.append(line)
                 line = ""
             if line:
-                line, width = f"{line} {piece}", width + 1 + wide
+                line, width = f"{line} {piece}", width + 1 + piece_width
             else:
-                line = (rest if lines else first) + piece
-                width = len(line) - len(piece) + wide
+                line = (next_indent if lines else first_indent) + piece
+                width = len(line) - len(piece) + piece_width
     return [*lines, line]
 
 
 def _pieces(word):
     """Split a word that is longer than a line, unless it is a URL."""
-    widest = COLUMNS - len(HANGING_INDENT)
-    is_address = "://" in word
+    width = COLUMNS - len(HANGING_INDENT)
+    is_url = "://" in word
     # Of an endless word, look only at what a line could hold.
-    while not is_address and (at := fitting(word[: widest + 1], widest)) < len(word):
-        yield word[:at]
-        word = unnumbered(word[at:].lstrip(NO_BREAK))
+    while not is_url and (end := fitting_length(word[: width + 1], width)) < len(word):
+        yield word[:end]
+        word = unnumbered(word[end:].lstrip(NO_BREAK))
     yield word
 
 

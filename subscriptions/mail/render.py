@@ -60,7 +60,7 @@ class Content:
 def render(kind: str, context: dict, unsubscribe_url: str = "", mailbox: str = "") -> Content:
     """Render the templates of a kind in the active language. The last two are as for `headers`."""
     subject = plaintext.one_line(
-        render_to_string(f"email/{kind}/subject.txt", _common() | context, using="text")
+        render_to_string(f"email/{kind}/subject.txt", _common_context() | context, using="text")
     )
     text, html = render_parts(kind, context | {"subject": subject})
     return Content.of(subject, text, html, headers(kind, unsubscribe_url, mailbox=mailbox))
@@ -68,7 +68,7 @@ def render(kind: str, context: dict, unsubscribe_url: str = "", mailbox: str = "
 
 def render_parts(kind: str, context: dict) -> tuple[str, str]:
     """Return the text with its lines broken, and the HTML."""
-    context = _common() | context
+    context = _common_context() | context
     lines = {  # They may be "7. Heaven" and "2. Floor", but must not look like papers.
         "letterhead": plaintext.unnumbered(settings.SITE_NAME),
         "postal_address": plaintext.unnumbered(", ".join(settings.POSTAL_ADDRESS.split("\n"))),
@@ -118,14 +118,14 @@ def list_unsubscribe(url: str, mailbox: str) -> str:
 
 def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> bytes:
     """Return the message for SMTP: CRLF, seven bits, plain text first."""
-    sender, *rest = content.headers
+    sender, *other_headers = content.headers
     all_headers = [
         sender,
         ("To", to),
         ("Subject", content.subject),
         ("Date", _date_header(date, settings.TIME_ZONE)),
         ("Message-ID", message_id),
-        *rest,
+        *other_headers,
     ]
     boundary = f"=_{message_id.strip('<>').partition('@')[0]}"
     return mime.message(all_headers, content.quoted_text, content.quoted_html, boundary)
@@ -157,7 +157,7 @@ def check_address(name: str) -> None:
         raise ImproperlyConfigured(f"{name}: {error}") from None
 
 
-def _common():
+def _common_context():
     """The context of all templates."""
     return {
         "site_name": settings.SITE_NAME,

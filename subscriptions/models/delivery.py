@@ -91,8 +91,8 @@ def reported_ids(letter_ids: Collection[int]) -> set[int]:
 def reported_message_ids(message_ids: Collection[str], since) -> dict[str, datetime]:
     """Return a dict: Message-ID with reports since then -> moment of the oldest."""
     facts = LetterFact.objects.filter(noted_at__gte=since).order_by("-noted_at")
-    names = facts.values_list(Coalesce("letter__message_id", "message_id"), "noted_at")
-    return {name: at for name, at in names if name in message_ids}
+    rows = facts.values_list(Coalesce("letter__message_id", "message_id"), "noted_at")
+    return {message_id: noted_at for message_id, noted_at in rows if message_id in message_ids}
 
 
 MINUTE = timedelta(minutes=1)

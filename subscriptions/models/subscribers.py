@@ -90,20 +90,20 @@ class SubscriberQuerySet(models.QuerySet):
 
 def _state_at(now):
     """Return the expression of what `Subscriber.state_at` returns."""
-    zones = {}  # A pause ends with a local day, of which there are at most three at any moment.
-    pausing = Subscriber.objects.filter(paused_until__isnull=False)
-    for name in pausing.values_list("timezone", flat=True).distinct():
+    names_by_day = {}  # A pause ends with a local day: there are at most three at any moment.
+    paused = Subscriber.objects.filter(paused_until__isnull=False)
+    for name in paused.values_list("timezone", flat=True).distinct():
         day = schedule.local_day(now, Subscriber(timezone=name).zone)
-        zones.setdefault(day, []).append(name)
-    pauses = [
+        names_by_day.setdefault(day, []).append(name)
+    pause_cases = [
         When(timezone__in=names, paused_until__gt=day, then=Value("paused"))
-        for day, names in zones.items()
+        for day, names in names_by_day.items()
     ]
-    dates = [
+    date_cases = [
         When(**{f"{field}__isnull": not is_set}, then=Value(state))
         for state, field, is_set in STATE_DATES
     ]
-    return Case(*dates, *pauses, default=Value("active"))
+    return Case(*date_cases, *pause_cases, default=Value("active"))
 
 
 class Subscriber(models.Model):
@@ -302,17 +302,17 @@ class Subscriber(models.Model):
         left_at = self.unsubscribed_at
         if left_at is None or left_at > asked_at or not self.confirmed_at or self.suppressed_at:
             return False
-        recent = self.letters.filter(kind="goodbye", created_at__gt=left_at - GOODBYE_INTERVAL)
-        return not recent.filter(created_at__lt=left_at).exists()
+        goodbyes = self.letters.filter(kind="goodbye", created_at__gt=left_at - GOODBYE_INTERVAL)
+        return not goodbyes.filter(created_at__lt=left_at).exists()
 
     def can_confirm_address(self, asked_at: datetime) -> bool:
         """Return whether they can answer the question of `asked_at` if their address works.
 
         Only after bounces before `asked_at`. After a complaint, nobody is asked.
         """
-        bounced = self.suppressed_by == self.Suppression.BOUNCED
+        has_bounced = self.suppressed_by == self.Suppression.BOUNCED
         is_past = self.suppressed_at is not None and self.suppressed_at <= asked_at
-        return self.has_opted_in and bounced and is_past
+        return self.has_opted_in and has_bounced and is_past
 
     def accepts_messages(self, asked_at: datetime) -> bool:
         """Return whether they get messages of operators, whenever these were written."""
@@ -363,22 +363,22 @@ class Subscriber(models.Model):
         """
         if not self.has_opted_in:
             return
-        recent = list(self.letters.filter(day__isnull=False).order_by("-day")[:3])
+        digests = list(self.letters.filter(day__isnull=False).order_by("-day")[:3])
         day = schedule.local_day(now, self.zone)
-        if recent:
-            day = max(day, recent[0].day + timedelta(days=1))
-        for letter in recent:
+        if digests:
+            day = max(day, digests[0].day + timedelta(days=1))
+        for letter in digests:
             has_failed = letter.state in (letter.State.FAILED, letter.State.MISSED)
             if not has_failed and letter.reason not in STATES:  # Nor was it skipped in a pause.
                 day = max(day, self.first_day_after(letter.day))
         self.schedule_from(day)
-        earliest = [self.next_due_at, now]  # An hour that was past when they chose it is not late.
-        for letter in recent:
+        bounds = [self.next_due_at, now]  # An hour that was past when they chose it is not late.
+        for letter in digests:
             if letter.state in (letter.State.ACCEPTED, *letter.OPEN):
                 sent_at = letter.ended_at or letter.left_at
                 sent_at = now if letter.state in letter.UNSENT else sent_at
-                earliest.append(sent_at + self.min_gap_after(letter))
-        self.schedule_at(max(earliest))
+                bounds.append(sent_at + self.min_gap_after(letter))
+        self.schedule_at(max(bounds))
 
     def min_gap_after(self, letter) -> timedelta:
         """Return how long after this digest the next one may be sent.

@@ -52,8 +52,8 @@ class TopicQuerySet(models.QuerySet):
 
     def of_categories(self, *sources):
         """Filter by topics that are categories of these sources, or of any."""
-        of_these = self.filter(_is_category(sources or CATEGORY_SOURCES))
-        return of_these.order_by("description", "name", "pk")
+        categories = self.filter(_is_category(sources or CATEGORY_SOURCES))
+        return categories.order_by("description", "name", "pk")
 
     def grouped(self):
         """Return the context of a form: subjects and categories, both evaluated."""
@@ -63,9 +63,9 @@ class TopicQuerySet(models.QuerySet):
         """Return the slugs without repeats, those of merged topics replaced."""
         if not slugs:
             return []
-        merged = self.merged().filter(slug__in=without_nul(slugs))
-        replaced = dict(merged.values_list("slug", "merged_into__slug"))
-        return list(dict.fromkeys(replaced.get(slug, slug) for slug in slugs))
+        merged_topics = self.merged().filter(slug__in=without_nul(slugs))
+        replacements = dict(merged_topics.values_list("slug", "merged_into__slug"))
+        return list(dict.fromkeys(replacements.get(slug, slug) for slug in slugs))
 
 
 def _is_category(sources):

@@ -12,19 +12,19 @@ from subscriptions.models import Group, Invitation, Message, Subscriber
 from subscriptions.security import tokens
 
 
-def notice(context_of):
+def notice(make_context):
     """Register a composer of letters: a function named after the kind, which returns a context."""
-    kind = context_of.__name__
+    kind = make_context.__name__
 
     @hooks.one_by_one
-    @wraps(context_of)
+    @wraps(make_context)
     def compose(letter, now):
         with translation.override(letter.subscriber.language_or_default):
-            context = context_of(letter, now) | {"days": tokens.CONFIRM_DAYS}
+            context = make_context(letter, now) | {"days": tokens.CONFIRM_DAYS}
             return render.render(kind, context, context.get("opt_out_url", ""))
 
     hooks.composers[kind] = compose
-    return context_of
+    return make_context
 
 
 @notice
@@ -34,16 +34,16 @@ def confirm(letter, now):
     The sign-up page answers both alike, so that only the letter shows who is subscribed.
     """
     subscriber, at = letter.subscriber, letter.created_at
-    already = subscriber.state_at(now) in ("active", "paused")
+    is_subscribed = subscriber.state_at(now) in ("active", "paused")
     invitations = Invitation.objects.filter(Q(at=at) | Q(reminded_at=at), subscriber=subscriber)
     invitation = invitations.first()
-    if invitation and already:
+    if invitation and is_subscribed:
         raise render.NoContent("already confirmed")
     # Without own keywords: a stranger may have typed them since, in the sign-up form.
     topics = subscriber.topics.filter(owner=None)
     memberships = subscriber.memberships.filter(joined_at=None).select_related("group")
     return {
-        "already": already,
+        "already": is_subscribed,
         "invitation": invitation,
         "membership": (memberships if invitation else memberships.filter(invited_at=at)).first(),
         "list_of": Group.objects.filter(mailing_list=subscriber).first(),

@@ -33,7 +33,7 @@ LINK_LIFETIME = timedelta(days=1)
 NO_LETTER = 0
 
 Kind, State = Letter.Kind, Letter.State
-ANSWERS = ("subscribed_at", "moved_at", "unsubscribed_at")
+ANSWER_FIELDS = ("subscribed_at", "moved_at", "unsubscribed_at")
 NOT_SENT = (State.FAILED, State.SKIPPED, State.MISSED)
 
 
@@ -56,12 +56,12 @@ def enqueue_delivery(letter_id: int) -> None:
     transaction.on_commit(lambda: enqueue(deliver_letter, letter_id), robust=True)
 
 
-def backs_off(subscriber: Subscriber | None, now) -> bool:
+def is_backing_off(subscriber: Subscriber | None, now) -> bool:
     """Return whether the address had enough confirmations and links since it last answered.
 
     It answers by confirming a sign-up or a change of address, or by unsubscribing.
     """
-    answers = [getattr(subscriber, name, None) for name in ANSWERS]
+    answers = [getattr(subscriber, name, None) for name in ANSWER_FIELDS]
     since = max(filter(None, [now - UNANSWERED_FOR, *answers]))
     letters = Letter.objects.filter(subscriber=subscriber, kind__in=[Kind.CONFIRM, Kind.LINK])
     letters = letters.filter(created_at__gt=since).exclude(state__in=NOT_SENT)
@@ -69,20 +69,20 @@ def backs_off(subscriber: Subscriber | None, now) -> bool:
     return len(newest) == MAX_UNANSWERED and newest[0].created_at > now - UNANSWERED_INTERVAL
 
 
-def write_confirm(subscriber: Subscriber, now, since: datetime, backs_off=False) -> Letter | None:
-    """Create a confirmation letter, unless one was created after `since` or the address backs off.
+def write_confirm(subscriber: Subscriber, now, since: datetime, is_held=False) -> Letter | None:
+    """Create a confirmation letter, unless one was created after `since` or the letter `is_held`.
 
     An operator's is sent in any case.
     """
     letters = subscriber.letters.filter(kind=Kind.CONFIRM, created_at__gt=since)
-    if letters.exclude(state=State.FAILED).exists() or backs_off:
+    if letters.exclude(state=State.FAILED).exists() or is_held:
         return None
     return write(subscriber, Kind.CONFIRM, now, closes_at=now + timedelta(days=CONFIRM_DAYS))
 
 
-def remind(subscriber: Subscriber, now, backs_off=False) -> Letter | None:
+def remind(subscriber: Subscriber, now, is_held=False) -> Letter | None:
     """Inform a subscriber that their address was entered in the sign-up form."""
-    return write_confirm(subscriber, now, now - REMINDER_INTERVAL, backs_off)
+    return write_confirm(subscriber, now, now - REMINDER_INTERVAL, is_held)
 
 
 def write_goodbye(subscriber: Subscriber, now) -> Letter | None:
@@ -96,8 +96,8 @@ def write_goodbye(subscriber: Subscriber, now) -> Letter | None:
 
 def ask_if_address_works(subscriber: Subscriber, now) -> Letter | None:
     """Ask a subscriber after bounces whether the address is right, unless asked recently."""
-    recent = subscriber.letters.filter(kind=Kind.BOUNCED, created_at__gt=now - QUESTION_INTERVAL)
-    if not subscriber.can_confirm_address(now) or recent.exists():
+    questions = subscriber.letters.filter(kind=Kind.BOUNCED, created_at__gt=now - QUESTION_INTERVAL)
+    if not subscriber.can_confirm_address(now) or questions.exists():
         return None
     return write(subscriber, Kind.BOUNCED, now, closes_at=now + NOTICE_LIFETIME)
 
@@ -110,10 +110,10 @@ def send_link(email: str, *, now, by_operator: bool = False) -> Letter | None:
     """
     with transaction.atomic():
         subscriber = Subscriber.objects.select_for_update().with_address(email).first()
-        recent = Letter.objects.filter(
+        recent_links = Letter.objects.filter(
             subscriber=subscriber, kind=Kind.LINK, created_at__gt=now - LINK_INTERVAL
         ).exclude(state=State.FAILED)
-        had_one = recent.exists() | (backs_off(subscriber, now) and not by_operator)
-        if subscriber and (had_one or not subscriber.confirmed_at or subscriber.suppressed_at):
+        has_enough = recent_links.exists() | (is_backing_off(subscriber, now) and not by_operator)
+        if subscriber and (has_enough or not subscriber.confirmed_at or subscriber.suppressed_at):
             subscriber = None
         return write(subscriber, Kind.LINK, now, closes_at=now + LINK_LIFETIME)

@@ -42,22 +42,22 @@ FIRST_TIME = "told"  # The endpoint under which `first_time_in` counts events. I
 
 
 class TooManyAttempts(Exception):
-    """A limit is reached. `by` is which one; `retry_after` is in seconds."""
+    """A limit is reached. `kind` is which one; `retry_after` is in seconds."""
 
-    def __init__(self, endpoint: str, by: str, wait: timedelta):
-        super().__init__(f"{endpoint}: {by}")
-        self.endpoint, self.by = endpoint, by
+    def __init__(self, endpoint: str, kind: str, wait: timedelta):
+        super().__init__(f"{endpoint}: {kind}")
+        self.endpoint, self.kind = endpoint, kind
         self.retry_after = ceil(wait.total_seconds())
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `max_hits` in a sliding window, for one value of what the limit goes `by`."""
+    """At most `max_hits` in a sliding window, for one value of what the limit goes `kind`."""
 
-    by: str
+    kind: str
     value: str
     max_hits: int
-    within: timedelta
+    window: timedelta
 
 
 def check_visitor(endpoint: str, ip: str | None, now) -> None:
@@ -69,11 +69,11 @@ def check_visitor(endpoint: str, ip: str | None, now) -> None:
     is_local = network in ("127.0.0.0/24", "::/48")
     if not settings.TRUSTED_PROXIES and (settings.IS_HTTPS or is_local):
         max_hits *= HIDDEN_NETWORKS  # There must be a proxy, whose address all visitors have.
-    by_network = Limit("network", network, max_hits, HOUR)
+    network_limit = Limit("network", network, max_hits, HOUR)
     try:
-        hit(endpoint, [by_network, _by_all()], now)
+        hit(endpoint, [network_limit, _of_all()], now)
     except TooManyAttempts as refusal:
-        if refusal.by == "all" and first_time_in(HOUR, endpoint, now):
+        if refusal.kind == "all" and first_time_in(HOUR, endpoint, now):
             logger.error(
                 "More than %d emails were requested in an hour (%s), from many networks. The "
                 "form is closed until there are fewer requests: see docs/security.md.",
@@ -85,9 +85,9 @@ def check_visitor(endpoint: str, ip: str | None, now) -> None:
 
 def check_mailbox(endpoint: str, address: str, now) -> bool:
     """Count a letter to this normalised address. Return whether its mailbox may get it."""
-    by_mailbox = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
+    limit = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
     try:
-        hit(endpoint, [by_mailbox], now)
+        hit(endpoint, [limit], now)
     except TooManyAttempts:
         return False
     return True
@@ -95,9 +95,9 @@ def check_mailbox(endpoint: str, address: str, now) -> bool:
 
 def check_invitation(address: str, now) -> None:
     """Count an operator's invitation of this normalised address. Raises TooManyAttempts."""
-    by_day = Limit("invitations", "", settings.LIMITS["invitations"], DAY)
-    by_mailbox = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
-    hit("invitation", [by_day, by_mailbox], now)
+    day_limit = Limit("invitations", "", settings.LIMITS["invitations"], DAY)
+    mailbox_limit = Limit("mailbox", addresses.mailbox(address), settings.LIMITS["mailbox"], DAY)
+    hit("invitation", [day_limit, mailbox_limit], now)
 
 
 def hit(endpoint: str, limits: Sequence[Limit], now) -> list[Attempt]:
@@ -111,8 +111,8 @@ def hit(endpoint: str, limits: Sequence[Limit], now) -> list[Attempt]:
             if connection.vendor == "postgresql":  # SQLite has one writer at a time anyway.
                 for limit in limits:
                     with connection.cursor() as cursor:
-                        number = int(_key(endpoint, limit)[:15], 16)
-                        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+                        lock_id = int(_key(endpoint, limit)[:15], 16)
+                        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock_id])
             _raise_if_reached(endpoint, limits, now)
             return Attempt.objects.bulk_create(
                 Attempt(key=_key(endpoint, limit), at=now) for limit in limits
@@ -163,7 +163,7 @@ def _proxy_event():
 def closed_endpoints(now) -> list[str]:
     """Return the endpoints that refuse everyone, because all visitors together were too many."""
     return [
-        endpoint for endpoint in LETTER_ENDPOINTS if _wait(endpoint, _by_all(), now) is not None
+        endpoint for endpoint in LETTER_ENDPOINTS if _wait(endpoint, _of_all(), now) is not None
     ]
 
 
@@ -186,7 +186,7 @@ def purge(now) -> int:
     return Attempt.objects.filter(at__lt=now - KEEP).delete()[0]
 
 
-def _by_all():
+def _of_all():
     return Limit("all", "", settings.LIMITS["all"], HOUR)
 
 
@@ -194,20 +194,20 @@ def _raise_if_reached(endpoint, limits, now):
     for limit in limits:
         wait = _wait(endpoint, limit, now)
         if wait is not None:
-            raise TooManyAttempts(endpoint, limit.by, wait)
+            raise TooManyAttempts(endpoint, limit.kind, wait)
 
 
 def _wait(endpoint, limit, now):
     """Return the time until another attempt is accepted, or None if one is now."""
-    hits = Attempt.objects.filter(key=_key(endpoint, limit), at__gt=now - limit.within)
-    nth = limit.max_hits - 1
-    earliest = hits.order_by("-at").values_list("at", flat=True)[nth : nth + 1]
-    return earliest[0] + limit.within - now if earliest else None
+    hits = Attempt.objects.filter(key=_key(endpoint, limit), at__gt=now - limit.window)
+    index = limit.max_hits - 1
+    oldest_hit = hits.order_by("-at").values_list("at", flat=True)[index : index + 1]
+    return oldest_hit[0] + limit.window - now if oldest_hit else None
 
 
 def _key(endpoint, limit):
     """Return the keyed hash that a limit is counted by."""
     # Not `keyed_hash`, which would return other hashes: stored attempts would no longer count.
-    value = f"{endpoint}\n{limit.by}\n{limit.value}"
+    value = f"{endpoint}\n{limit.kind}\n{limit.value}"
     secret = f"subscriptions.security.rate_limits{settings.SECRET_KEY}"
     return hmac.digest(secret.encode(), value.encode(), "sha256").hex()[:32]

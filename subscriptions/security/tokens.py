@@ -23,7 +23,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.security import hashing
 
 #: Purposes whose link asks something, all on one page.
-ASKING = (Letter.Kind.CONFIRM, Letter.Kind.GOODBYE, Letter.Kind.BOUNCED)
+QUESTION_KINDS = (Letter.Kind.CONFIRM, Letter.Kind.GOODBYE, Letter.Kind.BOUNCED)
 #: Purposes of short tokens, by the letter that they begin with. None is to unsubscribe, which must
 #: work without a row of the subscriber.
 SHORT_PURPOSES = {"p": "preferences", "d": "digest", "f": "feedback"}
@@ -46,10 +46,10 @@ class ClosedToken(Exception):
 
 def token(purpose: str, public_id: uuid.UUID, asked_at: datetime | None = None) -> str:
     """Return a token. With `asked_at`, it answers the question of that moment."""
-    value = _encode(public_id)
+    payload = _encode(public_id)
     if asked_at is not None:
-        value += f"~{(asked_at - EPOCH) // timedelta(microseconds=1):x}"
-    return _signer(purpose).sign(value)
+        payload += f"~{(asked_at - EPOCH) // timedelta(microseconds=1):x}"
+    return _signer(purpose).sign(payload)
 
 
 def own_token(purpose: str, subscriber: Subscriber, public_id: uuid.UUID | None = None) -> str:
@@ -65,13 +65,13 @@ def tokens(
     `moved_at`.
     """
     signers = {purpose: _signer(purpose) for purpose in purposes}
-    result = []
+    token_dicts = []
     for public_id, moved_at in owned:
-        value = _encode(public_id)
+        payload = _encode(public_id)
         if moved_at is not None:  # In seconds: a longer token would not fit on a line of an email.
-            value += f"~{_seconds(moved_at):x}"
-        result.append({purpose: signer.sign(value) for purpose, signer in signers.items()})
-    return result
+            payload += f"~{_seconds(moved_at):x}"
+        token_dicts.append({purpose: signer.sign(payload) for purpose, signer in signers.items()})
+    return token_dicts
 
 
 def parse_token(purpose: str, token: str) -> tuple[uuid.UUID, int]:
@@ -80,15 +80,15 @@ def parse_token(purpose: str, token: str) -> tuple[uuid.UUID, int]:
     Raises BadToken.
     """
     try:
-        value = _signer(purpose).unsign(token)
-        encoded, _, bound = value.partition("~")
-        return uuid.UUID(bytes=urlsafe_b64decode(encoded + "==")), int(bound or "0", 16)
+        payload = _signer(purpose).unsign(token)
+        encoded_id, _, hex_moment = payload.partition("~")
+        return uuid.UUID(bytes=urlsafe_b64decode(encoded_id + "==")), int(hex_moment or "0", 16)
     except (signing.BadSignature, ValueError) as error:
         raise BadToken from error
 
 
 def short_token(
-    purpose: str, number: int, public_id: uuid.UUID, moved_at: datetime | None = None
+    purpose: str, row_id: int, public_id: uuid.UUID, moved_at: datetime | None = None
 ) -> str:
     """Return a token of few characters, for the text part of emails.
 
@@ -96,8 +96,8 @@ def short_token(
     After a backup was restored, another row may get the number, but not the public id.
     """
     value = _short_value(public_id, moved_at)
-    hashed = _short_hash(hashing.keyed_hash(f"short {purpose}", value))
-    return f"{purpose[0]}{int_to_base36(number)}-{hashed}"
+    hash_text = _short_hash(hashing.keyed_hash(f"short {purpose}", value))
+    return f"{purpose[0]}{int_to_base36(row_id)}-{hash_text}"
 
 
 def parse_short(token: str) -> tuple[str, int]:
@@ -125,23 +125,23 @@ def long_of_short(
 
 def subscriber_of(purpose: str, token: str) -> Subscriber:
     """Return whose token it is. Raises BadToken, ClosedToken, or Subscriber.DoesNotExist."""
-    public_id, since = parse_token(purpose, token)
+    public_id, bound_at = parse_token(purpose, token)
     subscriber = Subscriber.objects.get(public_id=public_id)
-    raise_if_closed(subscriber, since)
+    raise_if_closed(subscriber, bound_at)
     return subscriber
 
 
-def raise_if_closed(subscriber: Subscriber, since: int) -> None:
-    """Raise ClosedToken if a token with this `since` was issued before a change of address.
+def raise_if_closed(subscriber: Subscriber, bound_at: int) -> None:
+    """Raise ClosedToken if a token with this `bound_at` was issued before a change of address.
 
     A later one is open, even if a restored backup does not know of that change.
     """
-    if is_closed(subscriber, since):
+    if is_closed(subscriber, bound_at):
         raise ClosedToken
 
 
-def is_closed(subscriber: Subscriber, since: int) -> bool:
-    return subscriber.moved_at is not None and since < _seconds(subscriber.moved_at)
+def is_closed(subscriber: Subscriber, bound_at: int) -> bool:
+    return subscriber.moved_at is not None and bound_at < _seconds(subscriber.moved_at)
 
 
 def read_confirm(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
@@ -149,7 +149,7 @@ def read_confirm(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:
 
     Raises ExpiredToken or BadToken.
     """
-    return _parse_answer(ASKING, token, now)
+    return _parse_answer(QUESTION_KINDS, token, now)
 
 
 def read_move(token: str, now: datetime) -> tuple[str, uuid.UUID, datetime]:

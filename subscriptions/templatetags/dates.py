@@ -17,12 +17,12 @@ AFTER_NUMBER = re.compile(r"(?<=\d) (?=[^\W\d])|(?<=\d\.) (?=[^\W\d])")
 register = template.Library()
 
 
-def format_date(day, form: str) -> str:
+def format_date(day, date_format: str) -> str:
     """Return a day in one of Django's formats, in the active language."""
-    return AFTER_NUMBER.sub(NO_BREAK, formats.date_format(day, form))
+    return AFTER_NUMBER.sub(NO_BREAK, formats.date_format(day, date_format))
 
 
 @register.filter("date", expects_localtime=True)
-def date_filter(value, form=None):
+def date_filter(value, date_format=None):
     """Replace Django's own filter in HTML templates."""
-    return AFTER_NUMBER.sub(NO_BREAK, defaultfilters.date(value, form))
+    return AFTER_NUMBER.sub(NO_BREAK, defaultfilters.date(value, date_format))

@@ -56,8 +56,8 @@ def public_page(view):
 def too_many(request, refusal: rate_limits.TooManyAttempts):
     """Answer 429, or 503 if attempts cannot be counted."""
     minutes = ceil(refusal.retry_after / 60)
-    context = {"minutes": minutes, "by": refusal.by, "endpoint": refusal.endpoint}
-    status = 503 if refusal.by == "store" else 429
+    context = {"minutes": minutes, "by": refusal.kind, "endpoint": refusal.endpoint}
+    status = 503 if refusal.kind == "store" else 429
     response = render(request, "429.html", context, status=status)
     response["Retry-After"] = str(refusal.retry_after)
     add_never_cache_headers(response)

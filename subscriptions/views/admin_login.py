@@ -30,7 +30,7 @@ from subscriptions.views import access
 logger = logging.getLogger(__name__)
 
 ENDPOINT = "log-in"
-WITHIN = timedelta(minutes=15)
+LOCK_PERIOD = timedelta(minutes=15)
 USERNAME = re.compile(r"[\w.@+-]+", re.ASCII)
 
 
@@ -57,7 +57,7 @@ class RemoteUserBackend(backends.RemoteUserBackend):
     def authenticate(self, request, remote_user):
         user = super().authenticate(request, remote_user)
         if user is not None:
-            _note(user, "Logged in by the proxy", request)
+            _log(user, "Logged in by the proxy", request)
         return user
 
 
@@ -70,26 +70,26 @@ def log_in(request) -> HttpResponse:
         raise PermissionDenied
     if request.method != "POST":
         return admin.site.login(request)
-    account = _by_account(request.POST.get("username", ""))
-    by_network = _by_network(request.META["REMOTE_ADDR"])
+    account_limit = _account_limit(request.POST.get("username", ""))
+    network_limit = _network_limit(request.META["REMOTE_ADDR"])
     try:
         # Counted before it is checked, so that concurrent guesses do not exceed the limit.
-        attempts = rate_limits.hit(ENDPOINT, [by_network, account], timezone.now())
+        attempts = rate_limits.hit(ENDPOINT, [network_limit, account_limit], timezone.now())
     except rate_limits.TooManyAttempts as refusal:
-        if rate_limits.first_time_in(WITHIN, f"{ENDPOINT} by {refusal.by}", timezone.now()):
-            logger.warning("Log-in locked after too many wrong passwords, by %s", refusal.by)
-            if owner := owner_of(account.value):
-                _note(owner, f"Locked out: too many wrong passwords, by {refusal.by}", request)
+        if rate_limits.first_time_in(LOCK_PERIOD, f"{ENDPOINT} by {refusal.kind}", timezone.now()):
+            logger.warning("Log-in locked after too many wrong passwords, by %s", refusal.kind)
+            if owner := owner_of(account_limit.value):
+                _log(owner, f"Locked out: too many wrong passwords, by {refusal.kind}", request)
         return access.too_many(request, refusal)
     response = admin.site.login(request)
     if response.status_code == 302:  # `request.user` may be somebody who was logged in before.
         rate_limits.undo(attempts)
-        rate_limits.reset(ENDPOINT, account)
-        _note(request.user, "Logged in", request)
+        rate_limits.reset(ENDPOINT, account_limit)
+        _log(request.user, "Logged in", request)
     return response
 
 
-def _note(user, words, request):
+def _log(user, text, request):
     """Add an entry to the audit log, with the network."""
     network = rate_limits.network_of(request.META["REMOTE_ADDR"])
     LogEntry.objects.create(
@@ -98,28 +98,28 @@ def _note(user, words, request):
         object_id=user.pk,
         object_repr=str(user),
         action_flag=CHANGE,
-        change_message=f"{words}, from {network}.",
+        change_message=f"{text}, from {network}.",
     )
 
 
 def owner_of(account: str) -> User | None:
     """Return the user of this name, whatever its spelling."""
     # SQLite ignores the case of ASCII letters only.
-    named = Q(username__iexact=_by_account(account).value) | Q(username=account.strip())
-    return User.objects.filter(named).first()
+    has_name = Q(username__iexact=_account_limit(account).value) | Q(username=account.strip())
+    return User.objects.filter(has_name).first()
 
 
 def unlock(account: str, ip: str | None) -> int:
     """Forget the wrong passwords of this account and this network. Return how many."""
-    limits = (_by_account(account), _by_network(ip))
+    limits = (_account_limit(account), _network_limit(ip))
     return sum(rate_limits.reset(ENDPOINT, limit) for limit in limits)
 
 
-def _by_network(ip):
-    return Limit("network", rate_limits.network_of(ip), settings.LIMITS["passwords"], WITHIN)
+def _network_limit(ip):
+    return Limit("network", rate_limits.network_of(ip), settings.LIMITS["passwords"], LOCK_PERIOD)
 
 
-def _by_account(name):
+def _account_limit(name):
     # Normalised, as Django's form takes several spellings for one account.
     name = normalize("NFKC", name.strip()).casefold()
-    return Limit("account", name, settings.LIMITS["account"], WITHIN)
+    return Limit("account", name, settings.LIMITS["account"], LOCK_PERIOD)

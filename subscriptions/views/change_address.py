@@ -10,7 +10,7 @@ from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from subscriptions.views.access import consent_source, token_page
 
-MOVE = {
+CONSENTS = {
     "old": _("Send my digest to the new address."),
     "new": _("Send the daily digest to this address. Unsubscribe any time."),
 }
@@ -25,22 +25,22 @@ def move(request, token):
     now, is_taken = timezone.now(), False
     side, public_id, asked_at = tokens.read_move(token, now)
     subscriber = Subscriber.objects.get(public_id=public_id)
-    requested = change_address.find(subscriber, asked_at)
+    change = change_address.find_move(subscriber, asked_at)
     if request.method == "POST":
-        source = consent_source(request, f"link in the email to the {side} address", MOVE[side])
+        source = consent_source(request, f"link in the email to the {side} address", CONSENTS[side])
         try:
-            requested = change_address.approve(subscriber, side, asked_at, source=source, now=now)
+            change = change_address.approve(subscriber, side, asked_at, source=source, now=now)
         except change_address.AddressTaken:
             is_taken = True
         else:
             subscriber = Subscriber.objects.get(public_id=public_id)
     context = {
         "side": side,
-        "move": requested,
-        "has_agreed": requested.has_agreed(side),
+        "move": change,
+        "has_agreed": change.has_agreed(side),
         "is_taken": is_taken,
-        "consent": MOVE[side],
-        "new_address": addresses.readable(requested.new_email),
+        "consent": CONSENTS[side],
+        "new_address": addresses.readable(change.new_email),
         "address": addresses.readable(subscriber.email),
     }
     if side == "new":

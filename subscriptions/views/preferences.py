@@ -72,31 +72,31 @@ def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
 
     With `?part`, that is shown as a fragment for the page's script. Other tabs are kept.
     """
-    now, sent = timezone.now(), {}
+    now, bound_forms = timezone.now(), {}
     for tab in tabs:
         if tab == "interests":
-            data = hooks.edit_interests(request.POST, subscriber)
-            sent[tab] = forms.InterestsForm(data, subscriber=subscriber)
+            params = hooks.edit_interests(request.POST, subscriber)
+            bound_forms[tab] = forms.InterestsForm(params, subscriber=subscriber)
         else:
-            sent[tab] = TAB_FORMS[tab](request.POST)
-    if delivery := sent.get("delivery"):
-        delivery.refuse_past_pause(subscriber, schedule.local_day(now, subscriber.zone))
-    if not all(form.is_valid() for form in sent.values()):
-        return _preferences_page(request, subscriber, sent, status=400)
-    topics = sent["interests"].topic_selection() if "interests" in sent else None
-    settings = delivery.settings() if delivery else {}
+            bound_forms[tab] = TAB_FORMS[tab](request.POST)
+    if delivery_form := bound_forms.get("delivery"):
+        delivery_form.refuse_past_pause(subscriber, schedule.local_day(now, subscriber.zone))
+    if not all(form.is_valid() for form in bound_forms.values()):
+        return _preferences_page(request, subscriber, bound_forms, status=400)
+    topics = bound_forms["interests"].topic_selection() if "interests" in bound_forms else None
+    settings = delivery_form.settings() if delivery_form else {}
     if action == "save":
         change(subscriber, topics, settings, now=now)
         # At most 50: they must fit into a URL.
         both_ids = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
-        return _done(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both_ids)
-    parts = ((preview(subscriber, topics, settings, now),) for preview in hooks.previews)
-    html = format_html_join("", "{}", parts)
+        return _redirect(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both_ids)
+    entries_html = ((preview(subscriber, topics, settings, now),) for preview in hooks.previews)
+    html = format_html_join("", "{}", entries_html)
     if "part" in request.GET:
-        entry_lists = hooks.show_interests(sent["interests"], now) if topics else {}
-        parts = format_html_join("", '<div id="entries_{}">{}</div>', entry_lists.items())
-        return HttpResponse(format_html('{}<div class="change">{}</div>', parts, html))
-    return _preferences_page(request, subscriber, sent, preview=html)
+        entry_lists = hooks.show_interests(bound_forms["interests"], now) if topics else {}
+        entries_html = format_html_join("", '<div id="entries_{}">{}</div>', entry_lists.items())
+        return HttpResponse(format_html('{}<div class="change">{}</div>', entries_html, html))
+    return _preferences_page(request, subscriber, bound_forms, preview=html)
 
 
 def _resume(request, subscriber, token):
@@ -106,12 +106,12 @@ def _resume(request, subscriber, token):
         resume(subscriber, now=now)
     subscriber.refresh_from_db()
     # If they are not active, the page says why.
-    return _done(token, "resume" if subscriber.state_at(now) == "active" else "")
+    return _redirect(token, "resume" if subscriber.state_at(now) == "active" else "")
 
 
 def _reset(request, subscriber, token):
     erase.reset(subscriber)
-    return _done(token, "reset", tab="learned")
+    return _redirect(token, "reset", tab="learned")
 
 
 def _export(request, subscriber, token):
@@ -144,7 +144,7 @@ def _move(request, subscriber, token):
                 with transaction.atomic():
                     may_write = rate_limits.check_mailbox("new address", new_email, now)
                     change_address.request(subscriber, new_email, now=now, may_write=may_write)
-                return _done(token, "move", tab="data")
+                return _redirect(token, "move", tab="data")
             form.add_error("new_email", _("Too many changes today. Please try again tomorrow."))
         except change_address.NotOpen:
             form.add_error("new_email", _("Only an active digest can change its address."))
@@ -153,18 +153,18 @@ def _move(request, subscriber, token):
 
 def _keep_address(request, subscriber, token):
     change_address.keep_address(subscriber, now=timezone.now())
-    return _done(token, "stay", tab="data")
+    return _redirect(token, "stay", tab="data")
 
 
 def _make_token(request, subscriber, token):
     """Show the API token in the answer itself: it must not be in a URL."""
-    new = api_tokens.make(subscriber, timezone.now())
-    return _preferences_page(request, subscriber, api_token=new)
+    api_token = api_tokens.make(subscriber, timezone.now())
+    return _preferences_page(request, subscriber, api_token=api_token)
 
 
 def _revoke_token(request, subscriber, token):
     api_tokens.revoke(subscriber)
-    return _done(token, "revoke_token", tab="data")
+    return _redirect(token, "revoke_token", tab="data")
 
 
 def _in_group(request, subscriber, token, action):
@@ -185,7 +185,7 @@ def _in_group(request, subscriber, token, action):
             memberships.filter(pk=membership.pk).update(takes_recommendations=action == "take")
     except (ValueError, Membership.DoesNotExist):
         return bad_request(request, gettext("You are not invited to this group."))
-    return _done(token, action if action in DONE else "save", tab="groups")
+    return _redirect(token, action if action in DONE else "save", tab="groups")
 
 
 ACTIONS = {
@@ -207,17 +207,17 @@ ACTIONS = {
 }
 
 
-def _done(token, action, **params):
+def _redirect(token, action, **params):
     query = urlencode({"done": action, **params}, doseq=True)
     return redirect(f"{reverse('preferences', args=[token])}?{query}")
 
 
 def _preferences_page(
-    request, subscriber, sent=None, status=200, move_form=None, join_form=None, **extra_context
+    request, subscriber, bound=None, status=200, move_form=None, join_form=None, **extra_context
 ):
     """Render all tabs. Open is the first with an error, or that was sent, or that is asked for."""
-    now, sent = timezone.now(), sent or {}
-    wrong = [tab for tab, form in sent.items() if form.errors]
+    now, bound = timezone.now(), bound or {}
+    wrong_tabs = [tab for tab, form in bound.items() if form.errors]
     memberships = subscriber.memberships.select_related("group").order_by("group__name")
     join_forms = [
         join_form if join_form and join_form.membership == row else forms.JoinForm(row)
@@ -225,22 +225,22 @@ def _preferences_page(
     ]
     tabs = {name: label for name, label in TABS.items() if name != "groups" or join_forms}
     requested_tab = "groups" if join_form else request.GET.get("tab")
-    tab = next(iter(wrong or sent), requested_tab if requested_tab in tabs else "interests")
+    tab = next(iter(wrong_tabs or bound), requested_tab if requested_tab in tabs else "interests")
     ids = [text for text in request.GET.getlist("both") if text.isascii() and text.isdecimal()]
-    muted = subscriber.preferences.filter(
+    muted_topics = subscriber.preferences.filter(
         stance=TopicPreference.Stance.MUTE, topic__in=[int(text) for text in ids if len(text) < 19]
     )
-    fields = {name: sent.get(name) or form.showing(subscriber) for name, form in TAB_FORMS.items()}
+    shown = {name: bound.get(name) or form.of(subscriber) for name, form in TAB_FORMS.items()}
     context = {
         "tab": "data" if move_form or "api_token" in extra_context else tab,
         "tabs": tabs.items(),
         "join_forms": join_forms,
-        "forms": fields,
-        "entries": hooks.show_interests(fields["interests"], now),
+        "forms": shown,
+        "entries": hooks.show_interests(shown["interests"], now),
         "wrong_forms": [form for form in (move_form, join_form) if form]
-        or [sent[tab] for tab in wrong],
+        or [bound[tab] for tab in wrong_tabs],
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
-        "move": change_address.pending(subscriber),
+        "move": change_address.pending_move(subscriber),
         "subscriber": subscriber,
         "state": subscriber.state_at(now),
         "is_delayed": subscriber.is_delayed(now),
@@ -256,7 +256,7 @@ def _preferences_page(
         "address_works": ADDRESS_WORKS,
         "unsubscribe_url": tokens.unsubscribe_url(subscriber),
         "done": DONE.get(request.GET.get("done")),
-        "both": list(muted.order_by("pk").values_list("topic__name", flat=True)),
+        "both": list(muted_topics.order_by("pk").values_list("topic__name", flat=True)),
         "panels": {name: [panel(subscriber) for panel in hooks.panels[name]] for name in TABS},
         **extra_context,  # `preview`, or a new `api_token`.
     }

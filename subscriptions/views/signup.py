@@ -41,7 +41,7 @@ QUESTIONS = {
 def subscribe(request):
     """Sign up. The response does not depend on whether the address is subscribed."""
     if request.method != "POST":
-        return _sign_up_page(request, forms.SignUpForm.choosing(request.GET))
+        return _sign_up_page(request, forms.SignUpForm.with_choices(request.GET))
     form = forms.SignUpForm(request.POST)
     if not form.is_valid():
         return _sign_up_page(request, form, status=400)
@@ -51,8 +51,8 @@ def subscribe(request):
         rate_limits.report_bypassed_proxy(now)
     email = form.cleaned_data["email"]
     own_origins = (settings.SITE_URL, f"{request.scheme}://{request.get_host()}")
-    is_ours = request.headers.get("Origin", settings.SITE_URL) in own_origins
-    via = "sign-up form" if is_ours else "sign-up form on another site"
+    is_own_form = request.headers.get("Origin", settings.SITE_URL) in own_origins
+    via = "sign-up form" if is_own_form else "sign-up form on another site"
     with transaction.atomic():  # One, so that each sign-up writes something.
         if rate_limits.check_mailbox("sign-up", email, now):
             sign_up_request = form.sign_up_request(get_language_from_request(request))
@@ -67,8 +67,8 @@ def subscribe(request):
 
 def _sign_up_page(request, form, status=200):
     topics = Topic.objects.offered_with(form["topics"].value() or [])
-    sent, now = request.POST or request.GET, timezone.now()
-    parts = hooks.sign_up_parts(sent, now, has_errors=form.is_bound)
+    params, now = request.POST or request.GET, timezone.now()
+    parts = hooks.sign_up_parts(params, now, has_errors=form.is_bound)
     context = {"form": form, "consent": CONSENT, "parts": parts, **topics.grouped()}
     return render(request, "subscriptions/subscribe.html", context, status=status)
 
@@ -98,12 +98,11 @@ def confirm(request, token):
     # Whether a first digest is due at once.
     has_confirmed = not is_open and kind == "confirm" and subscriber.confirmed_at is not None
     is_first = has_confirmed and not subscriber.had_digest_before_confirming()
-    first_digests = [get(subscriber) for get in hooks.first_digests] if is_first else []
+    first_digests = [digest(subscriber) for digest in hooks.first_digests] if is_first else []
     is_new = is_first and now - subscriber.confirmed_at < FIRST_DIGEST_WAIT
-    if pending := subscriber.pending_settings:
-        selection = signup.SignUpRequest.from_json(pending).topics
-    else:
-        selection = TopicSelection.stored_by(subscriber)
+    fields = subscriber.pending_settings
+    sign_up = signup.SignUpRequest.from_json(fields) if fields else None
+    selection = sign_up.topics if sign_up else TopicSelection.stored_by(subscriber)
     context = {
         "subscriber": subscriber,
         "interests": hooks.list_interests(selection),

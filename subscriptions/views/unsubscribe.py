@@ -24,7 +24,7 @@ PAUSE = timedelta(weeks=4)  # A month would be longer than papers of a pause are
 @token_page
 def unsubscribe(request, token):
     """Unsubscribe. A link from before a change of address works, but does not show the address."""
-    public_id, since = tokens.parse_token("unsubscribe", token)
+    public_id, bound_at = tokens.parse_token("unsubscribe", token)
     now, context = timezone.now(), {"reasons": Consent.Reason.choices}
     if request.method == "POST" and "why" in request.GET:
         context["thanks"] = signup.record_reason(public_id, request.POST.get("reason", ""))
@@ -36,7 +36,7 @@ def unsubscribe(request, token):
             context["under_way"] = signup.unsubscribe(public_id, source=source, now=now)
     if subscriber := Subscriber.objects.filter(public_id=public_id).first():
         context["subscriber"] = subscriber
-        if not tokens.is_closed(subscriber, since):
+        if not tokens.is_closed(subscriber, bound_at):
             context["address"] = addresses.readable(subscriber.email)
             context["preferences_url"] = tokens.preferences_url(subscriber)
             if subscriber.state_at(now) == "active":
@@ -45,23 +45,23 @@ def unsubscribe(request, token):
     if request.method != "POST" or (subscriber and not subscriber.unsubscribed_at):
         return render(request, "subscriptions/unsubscribe.html", context)
     if "address" in context:
-        left_at = subscriber.unsubscribed_at
-        if subscriber.can_resubscribe(now) and now - left_at < UNDO_SHOWN:
-            undo = tokens.token(Letter.Kind.GOODBYE, subscriber.public_id, left_at)
-            context |= {"undo_path": reverse("confirm", args=[undo]), "undo": UNDO}
+        unsubscribed_at = subscriber.unsubscribed_at
+        if subscriber.can_resubscribe(now) and now - unsubscribed_at < UNDO_SHOWN:
+            undo_token = tokens.token(Letter.Kind.GOODBYE, subscriber.public_id, unsubscribed_at)
+            context |= {"undo_path": reverse("confirm", args=[undo_token]), "undo": UNDO}
     return render(request, "subscriptions/unsubscribed.html", context)
 
 
 @token_page
 def opt_out(request, token):
     """Stop messages of operators. Digests go on."""
-    public_id, since = tokens.parse_token("unsubscribe", token)
+    public_id, bound_at = tokens.parse_token("unsubscribe", token)
     context = {"token": token}
     if subscriber := Subscriber.objects.filter(public_id=public_id).first():
         if request.method == "POST":
             setting = {"takes_messages": False}
             subscriber = preferences.change(subscriber, None, setting, now=timezone.now())
         context["subscriber"] = subscriber
-        if not tokens.is_closed(subscriber, since):
+        if not tokens.is_closed(subscriber, bound_at):
             context["preferences_url"] = tokens.preferences_url(subscriber)
     return render(request, "subscriptions/opt_out.html", context)

@@ -35,11 +35,11 @@ def provider_events(request, name):
     now = timezone.now()
     try:
         reports = events.reports_in(request, esp, now)
-    except events.Forged as reason:
+    except events.ForgedRequest as reason:
         logger.warning("Rejected an event that is not from %s: %s", esp.title, reason)
         text = "The signature or password is wrong.\n"
         return HttpResponse(text, status=403, content_type="text/plain")
-    except events.Unreadable as reason:
+    except events.UnreadableRequest as reason:
         logger.error("Cannot parse an event of %s: %s", esp.title, reason)
         return HttpResponse("The event cannot be parsed.\n", status=400, content_type="text/plain")
     for report in reports:

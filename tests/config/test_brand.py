@@ -38,9 +38,9 @@ def test_emails_and_pages_have_configured_colour_and_logo(client, settings, colo
 
 
 def test_emails_keep_an_accent_that_is_a_default_shade(settings):
-    settings.BRAND_COLORS = brand.shades(brand.LIGHT[1])
+    settings.BRAND_COLORS = brand.shades(brand.LIGHT_DEFAULTS[1])
     (loader,) = engines["html"].engine.template_loaders
     loader.reset()  # It has read the templates.
     email = render.render("test", {}).html
     loader.reset()
-    assert brand.LIGHT[1] in email
+    assert brand.LIGHT_DEFAULTS[1] in email

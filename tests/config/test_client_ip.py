@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.client_ip import client_ip, is_bypassed, parse_trusted
+from config.client_ip import client_ip, is_bypassed, parse_proxies
 from subscriptions.models import Consent
 from tests.helpers import data_files
 
@@ -50,13 +50,13 @@ CONFIGURED = [([], 0), (["2"], 2), (["10.0.0.0/8", "fd00::/8"], NEAR)]
 
 @pytest.mark.parametrize(("items", "trusted"), CONFIGURED)
 def test_proxies_are_configured_by_number_or_network(items, trusted):
-    assert parse_trusted(items) == trusted
+    assert parse_proxies(items) == trusted
 
 
 @pytest.mark.parametrize("items", [["10.0.0.1/8"], ["1", "2"], ["-1"], ["nginx"], ["1.5"]])
 def test_invalid_proxies_are_refused(items):
     with pytest.raises(ImproperlyConfigured, match="TRUSTED_PROXIES must be a number"):
-        parse_trusted(items)
+        parse_proxies(items)
 
 
 RECORDED = [(0, "10.0.0.1"), (1, "198.51.100.1"), (NEAR, "198.51.100.1")]

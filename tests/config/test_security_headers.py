@@ -46,7 +46,7 @@ def test_token_pages_are_not_cached_indexed_or_logged(visitor):
     for prefix in prefixes:
         assert pages.is_secret(visitor.get(f"/{prefix}/nothing/")), prefix
         assert f"Disallow: /{prefix}/\n" in closed, prefix
-        assert RedactingFormatter().redacted(f"/{prefix}/nothing/") == f"/{prefix}/…/"
+        assert RedactingFormatter().redact(f"/{prefix}/nothing/") == f"/{prefix}/…/"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])

@@ -110,7 +110,7 @@ def furnish() -> None:
     make.member(lab, "Ada <b>", subscriber)
     make.member(lab, "Bob", of("settled"))
     make.member(other, of=subscriber)
-    invite.invite([invite.Entry("guest@example.org")], {}, lab, by="head", now=NOW)
+    invite.invite([invite.Entry("guest@example.org")], {}, lab, inviter="head", now=NOW)
     index_store.renew(NOW)
     plan.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=subscriber).picks.leading()[:2]
@@ -167,9 +167,9 @@ def broken() -> list[Sample]:
     """Return the pages for what goes wrong, those too that no request of a test leads to."""
     request = RequestFactory().get("/")
     made = {
-        "400.html": lambda: error_views.unreadable(request, None),
+        "400.html": lambda: error_views.bad_request(request, None),
         "403.html": lambda: error_views.forbidden(request, None),
-        "403_csrf.html": lambda: error_views.form_unproven(request),
+        "403_csrf.html": lambda: error_views.csrf_failure(request),
         "404.html": lambda: error_views.not_found(request, None),
         **{
             f"429 {endpoint} {by}": lambda endpoint=endpoint, by=by: access.too_many(
@@ -178,7 +178,7 @@ def broken() -> list[Sample]:
             for endpoint in ("sign-up", "log-in")
             for by in ("network", "all", "store")
         },
-        "500.html": lambda: error_views.broken(request),
+        "500.html": lambda: error_views.server_error(request),
         "503.html": lambda: error_views.page(request, 503),
         "410": lambda: HttpResponse(
             render_to_string(

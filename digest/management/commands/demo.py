@@ -29,7 +29,7 @@ from subscriptions.security import tokens
 USERNAME = "admin"
 ADDRESS = "demo@paperboy.example"
 FIELD = "computer-science"
-TOPICS = 3  # The first topics of the field are followed, and:
+TOPIC_COUNT = 3  # The first topics of the field are followed, and:
 CONSENT_SOURCE = signup.ConsentSource(via="manage.py demo")
 INTERESTS = ["diffusion models for graph generation", "reinforcement learning for reasoning"]
 
@@ -51,7 +51,7 @@ class Command(base.Command):
             self._set_up(port)
             self._say("Next", "run `manage.py demo` to start the site")
         else:
-            with base.listening(port) as listener:  # The emails link to it.
+            with base.listening_socket(port) as listener:  # The emails link to it.
                 self._set_up(port)
                 serve.serve(listener, self.stdout)
 
@@ -85,7 +85,7 @@ class Command(base.Command):
         """Return the demo's subscriber, signed up and confirmed as a person would be."""
         subscriber = Subscriber.objects.with_address(ADDRESS).first()
         if subscriber is None:
-            slugs = [topic.slug for topic in starter_topics.topics_of(FIELD)[:TOPICS]]
+            slugs = [topic.slug for topic in starter_topics.topics_of(FIELD)[:TOPIC_COUNT]]
             topics = list(Topic.objects.filter(slug__in=slugs))
             entries = interests.read("\n".join(INTERESTS))
             request = signup.SignUpRequest(TopicSelection.of(entries, topics, []))

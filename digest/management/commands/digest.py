@@ -41,7 +41,7 @@ class Command(base.Command):
             content = compose.preview(digest, picks)
             message_id = f"<preview@{render.from_address().domain}>"
             message = render.as_bytes(content, to=subscriber.email, message_id=message_id, date=now)
-            with base.writing(output):
+            with base.explained_write_errors(output):
                 output.write_bytes(message)
             self.stdout.write(f"Email written to {output}.")
 

@@ -34,24 +34,24 @@ class Command(BaseCommand):
 
     def handle(self, *, check_promises, send_to, sound_alarm, **options):
         now = timezone.now()
-        wrong, has_database = 0, True
+        problem_count, has_database = 0, True
         for finding in doctor.examine(now):
-            wrong += finding.grade == "wrong"
+            problem_count += finding.grade == "wrong"
             has_database &= (finding.name, finding.grade) != ("database", "wrong")
             self.stdout.write(f"{SIGNS[finding.grade]} {finding.name + ':':<15} {finding.text}")
         if check_promises and has_database:
             for result in invariants.examine(now):
-                wrong += result.count > 0
+                problem_count += result.count > 0
                 sign = SIGNS["wrong" if result.count else "ok"]
                 self.stdout.write(f"{sign} {result.invariant.sentence}: {result.text}")
         if send_to:  # Directly: it has no subscriber.
-            wrong += self._report_test("test email", *send_test_email(send_to, now))
+            problem_count += self._report_test("test email", *send_test_email(send_to, now))
         if sound_alarm:  # Errors are logged.
             is_sent = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
             text = "accepted" if is_sent else "not accepted: check ALARM_WEBHOOK and the log"
-            wrong += self._report_test("test alarm", is_sent, text)
-        if wrong:
-            raise CommandError(f"{counted(wrong, 'problem')} found.", returncode=1)
+            problem_count += self._report_test("test alarm", is_sent, text)
+        if problem_count:
+            raise CommandError(f"{counted(problem_count, 'problem')} found.", returncode=1)
 
     def _report_test(self, label, is_sent, text):
         """Print the result of a test. Return the number of problems."""

@@ -33,15 +33,15 @@ class Command(base.Command):
             model = embeddings.load(download=True, threads=0)
         except EncoderError as error:
             raise CommandError(str(error)) from error
-        missing = embeddings.missing(model, since or embeddings.window(now))
+        missing_papers = embeddings.missing(model, since or embeddings.window(now))
         console = Console(file=self.stderr, soft_wrap=True)
         try:
             with Progress(console=console, transient=True) as progress:
-                bar = progress.add_task("Embedding", total=missing.count())
-                advance = partial(progress.advance, bar)
+                task_id = progress.add_task("Embedding", total=missing_papers.count())
+                advance = partial(progress.advance, task_id)
                 count = embeddings.embed_missing(now, since=since, on_batch=advance)
         except KeyboardInterrupt:
             raise CommandError("Interrupted. Run this again to continue.") from None
         self.stdout.write(f"{counted(count, 'paper')} embedded.")
-        if left := missing.count():
-            raise CommandError(f"Another process embeds {left} more. Run this again to check.")
+        if remaining := missing_papers.count():
+            raise CommandError(f"Another process embeds {remaining} more. Run this again to check.")

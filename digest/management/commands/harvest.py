@@ -20,21 +20,21 @@ class Command(base.Command):
 
         names = SourceConfig.objects.values_list("name", flat=True)
         all_names = ", ".join(names)
-        if unknown := ", ".join(sorted(set(sources) - set(names))):
-            raise CommandError(f"Unknown source: {unknown}. Choose from: {all_names}.")
+        if unknown_names := ", ".join(sorted(set(sources) - set(names))):
+            raise CommandError(f"Unknown source: {unknown_names}. Choose from: {all_names}.")
         if not (sources := sources or registry.enabled()):
             raise CommandError(f"No source is on. Name one: {all_names}.")
-        failed, new = [], 0
+        incomplete, change_count = [], 0
         for name in sources:
             self.stdout.write(f"Fetching from {name}. This may take minutes.")
             source = registry.source_named(name)
-            row = harvest.run(source, harvest.web_for(source), since=since)
-            self.stdout.write(f"{name}: {row.result}")
-            new += row.new + row.changed
-            if row.state != row.State.DONE:
-                failed.append(name)
-        if new:
+            run = harvest.run(source, harvest.web_for(source), since=since)
+            self.stdout.write(f"{name}: {run.result}")
+            change_count += run.new + run.changed
+            if run.state != run.State.DONE:
+                incomplete.append(name)
+        if change_count:
             model = index_store.renew(timezone.now())
             self.stdout.write(f"Ranking model fitted on {model.size_text}.")
-        if failed:
-            raise CommandError(f"Incomplete: {', '.join(failed)}. Run this again to continue.")
+        if incomplete:
+            raise CommandError(f"Incomplete: {', '.join(incomplete)}. Run this again to continue.")

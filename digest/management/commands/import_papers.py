@@ -39,20 +39,20 @@ class Command(base.Command):
         for path in paths:
             if not path.is_file():
                 raise CommandError(f"There is no file {path}. Check the path.")
-        self.bad_lines, self.foreign, self.has_changed = 0, [], False
+        self.bad_lines, self.empty_files, self.has_changed = 0, [], False
         now = timezone.now()
         shift = self._shift(paths, shift_to)
-        broken = [path for path in paths if not self._import(path, now, shift)]
+        broken_paths = [path for path in paths if not self._import(path, now, shift)]
         row = FittedModel.objects.first()
         if self.has_changed or not index_store.is_current():
             self.stdout.write("Fitting the ranking model …")
-            with base.writing(settings.MEDIA_ROOT):
+            with base.explained_write_errors(settings.MEDIA_ROOT):
                 row = index_store.renew(now)
         self.stdout.write(f"Ranking model fitted on {row.size_text}.")
-        if broken:
-            raise CommandError(f"Incomplete, damaged file: {', '.join(map(str, broken))}.")
-        if self.foreign:
-            names = ", ".join(str(path) for path in self.foreign)
+        if broken_paths:
+            raise CommandError(f"Incomplete, damaged file: {', '.join(map(str, broken_paths))}.")
+        if self.empty_files:
+            names = ", ".join(str(path) for path in self.empty_files)
             raise CommandError(f"No papers in {names}. See the format in docs/configuration.md.")
 
     def _shift(self, paths, shift_to):
@@ -84,7 +84,7 @@ class Command(base.Command):
         )
         self.has_changed = self.has_changed or bool(tally.new or tally.changed)
         if self.bad_lines and not tally.total:
-            self.foreign.append(path)
+            self.empty_files.append(path)
         self.bad_lines = 0
         return not errors
 

@@ -12,7 +12,7 @@ from subscriptions.bounces import inbound, mailboxes
 from subscriptions.bounces.parse import MAX_OCTETS
 
 #: Environment variables with the recipient, by Postfix's local(8).
-ENVELOPE = ("ORIGINAL_RECIPIENT", "RECIPIENT")
+RECIPIENT_VARIABLES = ("ORIGINAL_RECIPIENT", "RECIPIENT")
 CHUNK = 65_536
 
 
@@ -43,7 +43,7 @@ class Command(base.Command):
         if mailbox:
             self._empty_mailbox()
         else:
-            recipients = (*recipient, *filter(None, map(os.environ.get, ENVELOPE)))
+            recipients = (*recipient, *filter(None, map(os.environ.get, RECIPIENT_VARIABLES)))
             mime = sys.stdin.buffer.read(MAX_OCTETS)
             while sys.stdin.buffer.read(CHUNK):  # The writer must not get an error.
                 pass
@@ -55,7 +55,7 @@ class Command(base.Command):
         box = mailboxes.mailbox_for(settings.BOUNCE_MAILBOX)
         try:
             counts = mailboxes.empty(box, timezone.now())
-        except mailboxes.MailboxError as trouble:
-            raise CommandError(f"{trouble}.") from None
-        parts = [f"{count} {outcome}" for outcome, count in counts.items()]
-        self.stdout.write(", ".join(parts) or "No messages.")
+        except mailboxes.MailboxError as error:
+            raise CommandError(f"{error}.") from None
+        outcome_counts = [f"{count} {outcome}" for outcome, count in counts.items()]
+        self.stdout.write(", ".join(outcome_counts) or "No messages.")

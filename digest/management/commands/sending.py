@@ -13,16 +13,16 @@ class Command(base.Command):
     help = "Show the state of sending; stop all sending at once, or resume it."
 
     def add_arguments(self, parser):
-        acts = ["status", "stop", "resume"]
-        parser.add_argument("act", nargs="?", choices=acts, default="status")
+        actions = ["status", "stop", "resume"]
+        parser.add_argument("act", nargs="?", choices=actions, default="status")
         parser.add_argument("--by", metavar="NAME", help="Your name (default: the system user).")
 
     def handle(self, *, act, by, **options):
         now = timezone.now()
         if act == "stop":
-            circuit_breaker.stop(by or _who(), now)
+            circuit_breaker.stop(by or _system_user(), now)
         elif act == "resume":
-            circuit_breaker.resume(by or _who(), now)
+            circuit_breaker.resume(by or _system_user(), now)
         self.stdout.write(status.sending_status(now).said)
         if act == "stop":
             self.stdout.write(
@@ -35,7 +35,7 @@ class Command(base.Command):
             self.stdout.write(f"{provider}: {text}")
 
 
-def _who() -> str:
+def _system_user() -> str:
     """Return the name of the system's user, or the number if there is none, as in a container."""
     try:
         return getpass.getuser()

@@ -17,7 +17,7 @@ class Command(base.Command):
         base.add_port(parser)
 
     def handle(self, *, port, **options):
-        with base.listening(port) as listener:
+        with base.listening_socket(port) as listener:
             embedded_server.use_port(port)
             upgrade.prepare_topics(self.stdout.write)
             upgrade.copy_chat_ids()

@@ -40,47 +40,47 @@ class Command(base.Command):
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():
             scheduled = Subscriber.objects.subscribed().filter(next_due_at__isnull=False)
-            due = scheduled.order_by("next_due_at").values_list("next_due_at", flat=True).first()
-            next_text = f" The next one is at {due:%Y-%m-%d %H:%M} UTC." if due else ""
+            due_at = scheduled.order_by("next_due_at").values_list("next_due_at", flat=True).first()
+            next_text = f" The next one is at {due_at:%Y-%m-%d %H:%M} UTC." if due_at else ""
             self.stdout.write(f"No digests due.{next_text}")
             return
         from digest.planning import plan, summaries  # numpy, which an idle minute need not import.
 
-        planned = plan.plan(now)
+        totals = plan.plan(now)
         if settings.LLM_URL:
             summaries.write_due(lambda: now)
         self.stdout.write(
-            f"Planned {counted(planned.letters, 'digest')}; {planned.quiet:,} had no matches, "
-            f"{counted(planned.missed, 'missed day')}."
+            f"Planned {counted(totals.letters, 'digest')}; {totals.quiet:,} had no matches, "
+            f"{counted(totals.missed, 'missed day')}."
         )
 
     def _deliver(self, clock_now):
         counts = rounds.deliver_due(clock_now)
-        due = counted(sum(counts.values()), "due email")
-        self.stdout.write(f"Sent {counts['accepted']:,} of {due}.")
+        due_text = counted(sum(counts.values()), "due email")
+        self.stdout.write(f"Sent {counts['accepted']:,} of {due_text}.")
         self._print_stop_reason(clock_now())
 
     def _dry_run(self, now):
-        due = counted(Subscriber.objects.due(now).count(), "digest")
-        planned = "none is planned" if circuit_breaker.is_stopped() else _would_be_planned(now)
-        queued = counted(Letter.objects.due(now).count(), "queued email")
-        fate = "wait" if circuit_breaker.current().blocked_reason(now) else "be sent"
-        self.stdout.write(f"{due} due: {planned}. {queued} would {fate}. Nothing was changed.")
+        digests = counted(Subscriber.objects.due(now).count(), "digest")
+        plan = "none is planned" if circuit_breaker.is_stopped() else _describe_plan(now)
+        emails = counted(Letter.objects.due(now).count(), "queued email")
+        verb = "wait" if circuit_breaker.current().blocked_reason(now) else "be sent"
+        self.stdout.write(f"{digests} due: {plan}. {emails} would {verb}. Nothing was changed.")
         self._print_stop_reason(now)
 
     def _print_stop_reason(self, now):
         if reason := circuit_breaker.current().blocked_reason(now):
-            planned = " or planned" if circuit_breaker.is_stopped() else ""
-            self.stdout.write(f"No emails are sent{planned}: {reason}.")
+            or_planned = " or planned" if circuit_breaker.is_stopped() else ""
+            self.stdout.write(f"No emails are sent{or_planned}: {reason}.")
 
 
-def _would_be_planned(now) -> str:
+def _describe_plan(now) -> str:
     """Return how many digests would be planned now, and how many of them would be empty."""
     from digest.planning import plan
 
-    digests = quiet = 0
+    digest_count = quiet_count = 0
     for batch in plan.due_batches(now):
         plan.rank_due(batch, now, may_store=False)
-        digests += sum(bool(due.papers) for due in batch)
-        quiet += sum(not due.papers for due in batch)
-    return f"{digests:,} would be planned, {quiet:,} would have no matches"
+        digest_count += sum(bool(entry.papers) for entry in batch)
+        quiet_count += sum(not entry.papers for entry in batch)
+    return f"{digest_count:,} would be planned, {quiet_count:,} would have no matches"

@@ -16,17 +16,17 @@ from django.conf import settings
 
 from subscriptions.mail import render
 
-SECONDS = 3  # For one query. After a timeout, no other query is sent.
+QUERY_SECONDS = 3  # For one query. After a timeout, no other query is sent.
 DNS_ERRORS = (dns.exception.DNSException, OSError)
 
 #: The name of the DKIM record contains the mail server's selector, so it cannot be queried.
-SIGNED_ELSEWHERE = (
+DKIM_HINT = (
     "cannot be looked up. Your mail server must sign emails, including List-Unsubscribe and "
     "List-Unsubscribe-Post (RFC 8058). Check with `doctor --send-to YOU`: the email must say "
     "dkim=pass and name both in h= of its DKIM-Signature (docs/email.md)."
 )
 MICROSOFT_REFUSES = "Microsoft answers 550 5.7.515"
-ALL = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
+ALL_TERM = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
 IS_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)
 IS_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
 
@@ -50,7 +50,7 @@ class DnsClient:
         """Return the records of this kind. Raises DNS_ERRORS."""
         if self.timeout is not None:
             raise self.timeout
-        lifetime = min(SECONDS, self.resolver.lifetime)
+        lifetime = min(QUERY_SECONDS, self.resolver.lifetime)
         try:
             return list(self.resolver.resolve(f"{name}.", kind, lifetime=lifetime))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
@@ -87,7 +87,7 @@ def examine(resolver: dns.resolver.Resolver) -> Iterator[tuple[str, str, str]]:
     for domain in domains():
         yield "SPF", *_describe(_check_spf, spf(domain), dns_client)
     if settings.EMAIL_URL.startswith("smtp"):
-        yield "DKIM", "note", SIGNED_ELSEWHERE
+        yield "DKIM", "note", DKIM_HINT
     for domain in domains():
         yield "DMARC", *_describe(_check_dmarc, dmarc(domain), dns_client)
 
@@ -100,8 +100,8 @@ def check_bounce_domain(domain: str, resolver: dns.resolver.Resolver) -> tuple[s
             takes_mail = any(len(server.exchange.labels) > 1 for server in servers)
         else:
             takes_mail = bool(dns_client.ask(domain, "A") or dns_client.ask(domain, "AAAA"))
-    except DNS_ERRORS as reason:
-        return "note", f"cannot look up the MX record of {domain}: {reason}. Check the resolver."
+    except DNS_ERRORS as error:
+        return "note", f"cannot look up the MX record of {domain}: {error}. Check the resolver."
     if takes_mail:
         return "ok", f"{domain} accepts mail"
     return "wrong", (
@@ -114,8 +114,8 @@ def _describe(check: Callable, record: Record, dns_client: DnsClient) -> tuple[s
     """Return the grade and the finding, with the record to publish unless the grade is ok."""
     try:
         grade, finding = check(record.name, dns_client)
-    except DNS_ERRORS as reason:
-        grade, finding = "note", f"cannot query DNS: {reason}. This record should exist:"
+    except DNS_ERRORS as error:
+        grade, finding = "note", f"cannot query DNS: {error}. This record should exist:"
     if grade == "ok":
         return grade, finding
     if grade == "wrong" and settings.EMAIL_URL.startswith("file:"):
@@ -124,7 +124,7 @@ def _describe(check: Callable, record: Record, dns_client: DnsClient) -> tuple[s
     return grade, "\n    ".join(filter(None, (finding, line, record.hint)))
 
 
-def _not_one(texts, name):
+def _wrong_count(texts, name):
     conflict = f"{name} has {len(texts)} records, so receivers ignore all. Publish only one:"
     harm = f" ({MICROSOFT_REFUSES})" if name.startswith("_dmarc.") else ""
     return "wrong", conflict if texts else f"{name} has no record{harm}. Publish:"
@@ -164,8 +164,8 @@ def _address(host):
 def _check_spf(name, dns_client):
     texts = dns_client.texts(name, IS_SPF)
     if len(texts) != 1:
-        return _not_one(texts, name)
-    all_term = ALL.search(texts[0])
+        return _wrong_count(texts, name)
+    all_term = ALL_TERM.search(texts[0])
     if all_term is None and "redirect=" not in texts[0].lower():
         return "wrong", f"{name} does not forbid other senders: “{texts[0]}”. Publish:"
     if all_term is not None and all_term[1] in ("", "+", "?"):
@@ -193,7 +193,7 @@ def _check_dmarc(name, dns_client):
         if texts := dns_client.texts(name, IS_DMARC):
             break
     if len(texts) != 1:
-        return _not_one(texts, own_name)
+        return _wrong_count(texts, own_name)
     pairs = (pair.partition("=") for pair in texts[0].split(";") if "=" in pair)
     tags = {tag.strip().lower(): "".join(value.split()).lower() for tag, _, value in pairs}
     policy = tags.get("p", "") if name == own_name else tags.get("sp", tags.get("p", ""))

@@ -136,26 +136,26 @@ def replay(folder: Path, record: Callable[[list[Entry]], None]) -> None:
 
 
 def accepted_ids(folder: Path, since: datetime, **options) -> set[str]:
-    """Return the Message-IDs of the entries that `accepted` yields."""
-    return {entry.message_id for entry in accepted(folder, since, **options)}
+    """Return the Message-IDs of the entries that `accepted_entries` yields."""
+    return {entry.message_id for entry in accepted_entries(folder, since, **options)}
 
 
-def accepted(
-    folder: Path, since: datetime, *, of: Collection[str] = (OPEN, REPLAYED)
+def accepted_entries(
+    folder: Path, since: datetime, *, endings: Collection[str] = (OPEN, REPLAYED)
 ) -> Iterator[Entry]:
     """Yield the entries from `since` on, in files with these endings."""
-    for path in [path for ending in of for path in folder.glob(f"*{ending}")]:
+    for path in [path for ending in endings for path in folder.glob(f"*{ending}")]:
         with suppress(FileNotFoundError), _open_or_replayed(path) as file:
             for entry in _entries(file, path):
                 if datetime.fromisoformat(entry.at) >= since:
                     yield entry
 
 
-def purge(folder: Path, before: datetime) -> None:
-    """Delete the replayed files that were last changed before then."""
+def purge(folder: Path, cutoff: datetime) -> None:
+    """Delete the replayed files that were last changed before `cutoff`."""
     for path in [*folder.glob(f"*{REPLAYED}"), *folder.glob(f"*{STARTING}")]:
         with suppress(FileNotFoundError):
-            if path.stat().st_mtime < before.timestamp():
+            if path.stat().st_mtime < cutoff.timestamp():
                 path.unlink()
 
 
@@ -171,7 +171,7 @@ def _lines(entries) -> Iterator[bytes]:
     A process of an older version skips that line. It would also skip an entry with an unknown
     field, so `item_ids` is no field. Addresses that the server repeats in its reply are removed.
     """
-    if items := {item.message_id: item.item_ids for item in entries if item.item_ids is not None}:
+    if items := {e.message_id: e.item_ids for e in entries if e.item_ids is not None}:
         yield json.dumps({ITEMS: items}).encode() + b"\n"
     for entry in entries:
         fields = vars(entry) | {"reply": without_addresses(entry.reply)[:MAX_REPLY_LENGTH]}
@@ -198,9 +198,9 @@ def _entries(file, path) -> Iterator[Entry]:
                 continue
             entry = Entry(**fields, item_ids=item_ids.get(fields["message_id"]))
             texts, numbers = (entry.message_id, entry.reply), (entry.letter_id, entry.attempt)
-            fits = all(type(n) is int and 0 <= n < 2**63 for n in numbers)  # Into the database.
+            are_ids = all(type(n) is int and 0 <= n < 2**63 for n in numbers)
             has_zone = datetime.fromisoformat(entry.at).tzinfo is not None
-            if not (fits and has_zone and all(isinstance(text, str) for text in texts)):
+            if not (are_ids and has_zone and all(isinstance(text, str) for text in texts)):
                 raise ValueError
             yield entry
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError):

@@ -23,7 +23,7 @@ Answer = Literal["yes", "no", "unknown"]
 
 #: Postfix's smtpd_timeout, and a little for the log to be written. Until then, the server may wait
 #: for the end of data of a suspended client, or log later what it did.
-SETTLED = timedelta(minutes=5, seconds=10)
+SETTLING_TIME = timedelta(minutes=5, seconds=10)
 TICK = timedelta(seconds=1)  # Logs may have times in whole seconds.
 
 
@@ -53,16 +53,16 @@ class OutboxLookup(DeliveryLookup):
 
     def look_up(self, letters):
         try:
-            names = set(os.listdir(self.folder))
+            file_names = set(os.listdir(self.folder))
         except OSError:  # The disk may not be mounted.
             return super().look_up(letters)
         files = {row.message_id: file_name(row.kind, row.frozen_at, row.pk) for row in letters}
-        return {message_id: "yes" if file in names else "no" for message_id, file in files.items()}
+        return {name: "yes" if file in file_names else "no" for name, file in files.items()}
 
     def accepted(self, message_ids, since):
-        first, times = stamp(since), {}
+        first_stamp, times = stamp(since), {}
         for file in self.folder.glob("*-*-*.eml"):
-            if file.name.split("-")[1] >= first:
+            if file.name.split("-")[1] >= first_stamp:
                 with file.open("rb") as letter:
                     headers = BytesHeaderParser().parse(letter)
                 if (message_id := (headers["Message-ID"] or "").strip()) in message_ids:
@@ -88,8 +88,8 @@ class PostfixLookup(DeliveryLookup):
         if not letters:
             return {}
         since = min(letter.frozen_at for letter in letters) - TICK
-        names = {letter.message_id for letter in letters}
-        reading = postfix_log.read(self.path, names, since)
+        message_ids = {letter.message_id for letter in letters}
+        reading = postfix_log.read(self.path, message_ids, since)
         return {letter.message_id: _answer(letter, reading) for letter in letters}
 
     def accepted(self, message_ids, since):
@@ -104,7 +104,7 @@ def _answer(letter, reading) -> Answer:
     if trace.open or reading.begins_at >= letter.frozen_at - TICK:
         return "unknown"
     was_cut_off = trace.canceled_at and trace.canceled_at >= letter.left_at - TICK
-    return "no" if was_cut_off or reading.ends_at > letter.left_at + SETTLED else "unknown"
+    return "no" if was_cut_off or reading.ends_at > letter.left_at + SETTLING_TIME else "unknown"
 
 
 def configured_lookup() -> DeliveryLookup:

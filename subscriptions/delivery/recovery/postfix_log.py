@@ -37,16 +37,16 @@ LINE = re.compile(
     rb" \S+ postfix[^\s\[]*/(?P<daemon>[\w-]+)\[(?P<pid>\d+)\]: (?P<text>.*)\n"
 )
 CLIENT = re.compile(rb"(\w+): client=")
-NAMED = re.compile(rb"(\w+): message-id=\s*(\S+)")
+MESSAGE_ID = re.compile(rb"(\w+): message-id=\s*(\S+)")
 QUEUED = re.compile(rb"(\w+): ")  # Any line about a queue file: see above.
 CANCELED = re.compile(rb"(\w+): removed \(canceled\)")
 CUT = re.compile(rb"(?:\w+: )?(?:lost connection|timeout) after (?:DATA|BDAT)")
 
 LINE_BYTES = 1 << 16  # Postfix writes no longer lines.
-FIRST_STEP = 1 << 20  # Bytes at the log's end that are read first, then twice as many, and so on.
+FIRST_READ_BYTES = 1 << 20  # At the log's end. Then twice as many are read, and so on.
 TRIES = 3
 #: A time that covers no moment.
-NOTHING = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+NO_PERIOD = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
 LOCALTIME = Path("/etc/localtime")
 
 
@@ -65,10 +65,10 @@ class Reading:
 
     def __init__(self, message_ids: Collection[str]):
         self.traces: dict[str, Trace] = defaultdict(Trace)
-        self.begins_at, self.ends_at = NOTHING
+        self.begins_at, self.ends_at = NO_PERIOD
         self._message_ids = {message_id.encode(): message_id for message_id in message_ids}
-        self._traced: dict[bytes, Trace] = {}  # by queue file
-        self._canceled: dict[bytes, datetime] = {}  # by queue file, also before its Message-ID
+        self._by_queue_id: dict[bytes, Trace] = {}  # by queue file
+        self._cancel_times: dict[bytes, datetime] = {}  # by queue file, also before its Message-ID
         self._last_queue_ids: dict[bytes, bytes] = {}  # the last queue file of each smtpd
 
     def take(self, line: re.Match, log: "LogFile") -> None:
@@ -78,38 +78,38 @@ class Reading:
             case b"smtpd":
                 if client := CLIENT.match(text):
                     queue_id = self._last_queue_ids[line["pid"]] = client[1]
-                    self._traced.pop(queue_id, None)  # Ids of deleted files are reused.
-                    self._canceled.pop(queue_id, None)
+                    self._by_queue_id.pop(queue_id, None)  # Ids of deleted files are reused.
+                    self._cancel_times.pop(queue_id, None)
                 elif CUT.match(text) and (queue_id := self._last_queue_ids.pop(line["pid"], None)):
                     self._cancel(queue_id, log.moment_of(line))
             case b"cleanup":
                 if canceled := CANCELED.match(text):
                     self._cancel(canceled[1], log.moment_of(line))
-                elif named := NAMED.match(text):
-                    self._name(*named.groups())
+                elif match := MESSAGE_ID.match(text):
+                    self._trace(*match.groups())
             case b"qmgr" | b"nqmgr" | b"oqmgr":
-                if (queued := QUEUED.match(text)) and (trace := self._traced.get(queued[1])):
+                if (queued := QUEUED.match(text)) and (trace := self._by_queue_id.get(queued[1])):
                     trace.is_queued = True
                     trace.queued_at = trace.queued_at or log.moment_of(line)
 
-    def _name(self, queue_id, message_id):
-        self._traced.pop(queue_id, None)
-        if name := self._message_ids.get(message_id):
-            trace = self._traced[queue_id] = self.traces[name]
+    def _trace(self, queue_id, message_id):
+        self._by_queue_id.pop(queue_id, None)
+        if ours := self._message_ids.get(message_id):
+            trace = self._by_queue_id[queue_id] = self.traces[ours]
             trace.open.add(queue_id)
-            self._cancel(queue_id, self._canceled.get(queue_id))
+            self._cancel(queue_id, self._cancel_times.get(queue_id))
         elif not message_id.endswith(b">"):  # Cut off by the log: it may be one of these.
-            for full, name in self._message_ids.items():
-                if full.startswith(message_id):
-                    self.traces[name].open.add(queue_id)
+            for full_id, ours in self._message_ids.items():
+                if full_id.startswith(message_id):
+                    self.traces[ours].open.add(queue_id)
 
-    def _cancel(self, queue_id, at):
-        if at is None:
+    def _cancel(self, queue_id, moment):
+        if moment is None:
             return
-        self._canceled[queue_id] = at
-        if trace := self._traced.get(queue_id):
+        self._cancel_times[queue_id] = moment
+        if trace := self._by_queue_id.get(queue_id):
             trace.open.discard(queue_id)
-            trace.canceled_at = at
+            trace.canceled_at = moment
 
 
 class LogFile:
@@ -121,7 +121,7 @@ class LogFile:
         self._status = os.fstat(self._raw.fileno())
         is_packed = path.suffix == ".gz"
         self._lines = gzip.GzipFile(fileobj=self._raw) if is_packed else self._raw
-        self._steps_from = 0 if is_packed else self._status.st_size
+        self._readable_size = 0 if is_packed else self._status.st_size
         self._zone = _machine_zone()
         self.changed_at = datetime.fromtimestamp(self._status.st_mtime, UTC)
 
@@ -141,14 +141,14 @@ class LogFile:
 
         Return the time of the first line of Postfix from there on.
         """
-        step = FIRST_STEP
+        step = FIRST_READ_BYTES
         while True:
-            start = max(0, self._steps_from - step)
+            start = max(0, self._readable_size - step)
             self._go_to(start)
-            at = next((self.moment_of(line) for line in self), None)
-            if start == 0 or (at and at < since):
+            moment = next((self.moment_of(line) for line in self), None)
+            if start == 0 or (moment and moment < since):
                 self._go_to(start)
-                return at
+                return moment
             step *= 2
 
     def __iter__(self) -> Iterator[re.Match]:
@@ -175,13 +175,13 @@ class LogFile:
 
     def _with_its_year(self, stamp):
         """Add the last year in which it is before the file's last change: syslog writes none."""
-        last = self.changed_at + timedelta(days=1)
-        for year in range(last.year, last.year - 5, -1):  # Most have no 29 February.
+        latest = self.changed_at + timedelta(days=1)
+        for year in range(latest.year, latest.year - 5, -1):  # Most have no 29 February.
             try:
-                local = datetime.strptime(f"{year} {stamp}", "%Y %b %d %H:%M:%S")  # noqa: DTZ007
+                local_time = datetime.strptime(f"{year} {stamp}", "%Y %b %d %H:%M:%S")  # noqa: DTZ007
             except ValueError:
                 continue
-            if (moment := local.replace(tzinfo=self._zone).astimezone(UTC)) <= last:
+            if (moment := local_time.replace(tzinfo=self._zone).astimezone(UTC)) <= latest:
                 return moment
         return None
 
@@ -203,9 +203,9 @@ def read(path: Path, message_ids: Collection[str], since: datetime) -> Reading:
                     reading.take(line, file)
                 if file.was_truncated():
                     raise OSError(f"{file.path} was emptied meanwhile")
-                if line and (at := file.moment_of(line)):
+                if line and (moment := file.moment_of(line)):
                     # A line later than the file's last change has times of another zone.
-                    ends_at = min(at, file.changed_at)
+                    ends_at = min(moment, file.changed_at)
         except (OSError, EOFError, zlib.error) as error:
             logger.warning("Cannot read the log %s: %s", path, error)
             return reading

@@ -70,7 +70,7 @@ def reconcile(
     if not dry_run and circuit_breaker.current().stopped_at is None:
         raise Refused("Sending is on. Run `manage.py sending stop` first, then reconcile.")
     since = since or _last_event()
-    waiting = _find_evidence(_waiting(since), since)
+    waiting = _find_evidence(_unresolved_letters(since), since)
     days = _lost_days(since, now)
     lost = _find_evidence(days, since)
     if not dry_run:
@@ -78,11 +78,11 @@ def reconcile(
         Message.objects.unwritten(now).update(stopped_at=now)
         _create_missing({message_id: days[message_id] for message_id in lost}, lost, now)
         # Read again: searching takes long, and meanwhile days are planned and claims released.
-        current = _waiting(since)
+        unresolved = _unresolved_letters(since)
         evidence_by_id = {**waiting, **lost}
-        _accept({name: current[name] for name in evidence_by_id if name in current}, now)
+        _accept({name: unresolved[name] for name in evidence_by_id if name in unresolved}, now)
     unlisted = sum(evidence.item_ids is None for evidence in lost.values())
-    return ReconcileReport(since, len(waiting), len(lost), unlisted, _goodbyes(since))
+    return ReconcileReport(since, len(waiting), len(lost), unlisted, _count_goodbyes(since))
 
 
 def _last_event() -> datetime:
@@ -93,13 +93,13 @@ def _last_event() -> datetime:
     events = LetterEvent.objects.all()
     if (stopped_at := circuit_breaker.current().stopped_at) is not None:
         events = events.filter(at__lte=stopped_at)
-    last = events.aggregate(last=Max("at"))["last"]
-    if last is None:
+    last_event_at = events.aggregate(last=Max("at"))["last"]
+    if last_event_at is None:
         raise Refused("The database has no emails. Name the time of the backup with --since.")
-    return last
+    return last_event_at
 
 
-def _waiting(since) -> dict[str, Letter]:
+def _unresolved_letters(since) -> dict[str, Letter]:
     """Return the open letters, and those that ended with unknown outcome, by Message-ID."""
     unknown = Letter.objects.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
     letters = Letter.objects.open() | unknown.filter(ended_at__gte=since - SLACK)
@@ -114,21 +114,21 @@ def _lost_days(since, now) -> dict[str, LostDay]:
 
     Includes subscribers who have unsubscribed: they may have done so since.
     """
-    first = (since - 2 * SLACK).date()
-    planned_days = set(Letter.objects.filter(day__gte=first).values_list("subscriber_id", "day"))
+    first_day = (since - 2 * SLACK).date()
+    planned = set(Letter.objects.filter(day__gte=first_day).values_list("subscriber_id", "day"))
     return {
         message_ids.for_digest(subscriber.public_id, day): (subscriber, day)
         for subscriber in Subscriber.objects.only("public_id", "timezone").iterator()
-        for day in _days(subscriber, since, now)
-        if (subscriber.pk, day) not in planned_days
+        for day in _local_days(subscriber, since, now)
+        if (subscriber.pk, day) not in planned
     }
 
 
-def _days(subscriber, since, now) -> list[date]:
+def _local_days(subscriber, since, now) -> list[date]:
     """Return the local days from then to now, with a margin for a change of time zone."""
-    first = schedule.local_day(since - SLACK, subscriber.zone)
-    last = schedule.local_day(now + SLACK, subscriber.zone)
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    first_day = schedule.local_day(since - SLACK, subscriber.zone)
+    last_day = schedule.local_day(now + SLACK, subscriber.zone)
+    return [first_day + timedelta(days=n) for n in range((last_day - first_day).days + 1)]
 
 
 def _find_evidence(message_ids: Collection[str], since) -> dict[str, Evidence]:
@@ -136,8 +136,8 @@ def _find_evidence(message_ids: Collection[str], since) -> dict[str, Evidence]:
     since -= SLACK
     times = delivery.reported_message_ids(message_ids, since)
     times |= lookup.configured_lookup().accepted(message_ids, since)
-    evidence = {message_id: Evidence(at) for message_id, at in times.items()}
-    for entry in journal.accepted(journal.folder_of_journals(), since):
+    evidence = {message_id: Evidence(rendered_at) for message_id, rendered_at in times.items()}
+    for entry in journal.accepted_entries(journal.folder_of_journals(), since):
         message_id = entry.message_id
         # The entry of a resend has no item ids.
         is_better = message_id not in evidence or entry.item_ids is not None
@@ -146,19 +146,19 @@ def _find_evidence(message_ids: Collection[str], since) -> dict[str, Evidence]:
     return evidence
 
 
-def _goodbyes(since) -> int:
+def _count_goodbyes(since) -> int:
     """Return how many goodbye letters are in the journal and not in the database."""
-    accepted = journal.accepted_ids(journal.folder_of_journals(), since)
-    ids = {id_ for id_ in accepted if id_.startswith(f"<{Letter.Kind.GOODBYE}.")}
-    goodbyes = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=ids)
-    return len(ids - set(goodbyes.values_list("message_id", flat=True)))
+    accepted_ids = journal.accepted_ids(journal.folder_of_journals(), since)
+    goodbye_ids = {id_ for id_ in accepted_ids if id_.startswith(f"<{Letter.Kind.GOODBYE}.")}
+    goodbyes = Letter.objects.filter(kind=Letter.Kind.GOODBYE, message_id__in=goodbye_ids)
+    return len(goodbye_ids - set(goodbyes.values_list("message_id", flat=True)))
 
 
 def _accept(waiting: dict[str, Letter], now) -> None:
     """End letters as accepted, unless another session changes them at this moment."""
     pairs = sorted(waiting.items(), key=lambda pair: pair[1].state)
-    for _, of_one_state in groupby(pairs, key=lambda pair: pair[1].state):
-        for batch in batched(of_one_state, CHUNK, strict=False):
+    for _, same_state in groupby(pairs, key=lambda pair: pair[1].state):
+        for batch in batched(same_state, CHUNK, strict=False):
             letters = [letter for _, letter in batch]
             fields = [{"message_id": message_id} for message_id, _ in batch]
             transitions.end(letters, State.ACCEPTED, REASON, now, rows=fields)
@@ -174,7 +174,7 @@ def _create_batch(lost, evidence, now):
     """Create letters of days that were not planned meanwhile. Planning takes the same lock."""
     ids = {subscriber.pk for subscriber, _ in lost.values()}
     subscribers = Subscriber.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-    existing = {subscriber.pk for subscriber in subscribers}
+    existing_ids = {subscriber.pk for subscriber in subscribers}
     planned = set(Letter.objects.filter(subscriber__in=ids).values_list("subscriber_id", "day"))
     letters = [
         Letter(
@@ -190,15 +190,15 @@ def _create_batch(lost, evidence, now):
             ended_at=now,
         )
         for message_id, (subscriber, day) in lost.items()
-        if subscriber.pk in existing and (subscriber.pk, day) not in planned
+        if subscriber.pk in existing_ids and (subscriber.pk, day) not in planned
     ]
     Letter.objects.bulk_create(letters)
     event = {"at": now, "new_state": State.ACCEPTED, "attempt": 0, "note": REASON}
     LetterEvent.objects.bulk_create(LetterEvent(letter=letter, **event) for letter in letters)
-    created = {letter.subscriber_id for letter in letters}
+    receiver_ids = {letter.subscriber_id for letter in letters}
     for subscriber in subscribers:
-        if subscriber.is_monthly and subscriber.pk in created:  # The month has its digest.
+        if subscriber.is_monthly and subscriber.pk in receiver_ids:  # The month has its digest.
             subscriber.reschedule(now)
             subscriber.save(update_fields=["next_due_at"])
-    for add in hooks.on_reconciled:
-        add(letters, evidence)
+    for callback in hooks.on_reconciled:
+        callback(letters, evidence)

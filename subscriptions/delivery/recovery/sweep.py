@@ -48,20 +48,20 @@ def sweep(now) -> None:
         _end_late(late.filter(state=State.CLAIMED, lease_until__lte=now), now)
     expired = open_letters.filter(lease_until__lte=now)
     for letter in chain.from_iterable(_chunks(expired.filter(state=State.CLAIMED))):
-        with _isolated(f"letter {letter.pk}"):
+        with _logged_errors(f"letter {letter.pk}"):
             transitions.record_failed_attempt(letter, now)
     for letter in chain.from_iterable(_chunks(expired.filter(state=State.TRANSMITTING))):
-        with _isolated(f"letter {letter.pk}"):
+        with _logged_errors(f"letter {letter.pk}"):
             mark_uncertain(letter, now, note="no answer")
     held = open_letters.filter(state=State.UNCERTAIN, next_try_at__lte=now)
     _resolve_held(held.select_related("subscriber"), now)
     transitions.delete_unneeded_bytes()
 
 
-def mark_uncertain(letter: Letter, now, *, note: str, **facts) -> None:
+def mark_uncertain(letter: Letter, now, *, note: str, **fields) -> None:
     """Hold a letter of unknown outcome. Raises ConcurrentUpdate."""
     if not transitions.change_state(
-        [letter], State.UNCERTAIN, now, note=note, next_try_at=now + HOLD, **facts
+        [letter], State.UNCERTAIN, now, note=note, next_try_at=now + HOLD, **fields
     ):
         raise ConcurrentUpdate
 
@@ -87,8 +87,8 @@ def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) 
         if letter.state not in Letter.OPEN or not is_ours:
             raise ConcurrentUpdate
         reason = "" if letter.message_id else FORGOTTEN
-        facts = {"message_id": message_id, "last_reply": reply[:300], "stage": "dot"}
-        transitions.end([letter], State.ACCEPTED, reason, now, **facts)
+        fields = {"message_id": message_id, "last_reply": reply[:300], "stage": "dot"}
+        transitions.end([letter], State.ACCEPTED, reason, now, **fields)
 
 
 def _replay_journals(now) -> set[int]:
@@ -96,22 +96,22 @@ def _replay_journals(now) -> set[int]:
 
     Return the ids of accepted letters that could not be recorded, since others lock their rows.
     """
-    unrecorded = set()
+    unrecorded_ids = set()
 
     def record(entries):
         for batch in batched(entries, CHUNK, strict=False):
-            unrecorded.update(_locked_by_others(entry.letter_id for entry in batch))
+            unrecorded_ids.update(_locked_by_others(entry.letter_id for entry in batch))
             for entry in batch:
-                if entry.letter_id not in unrecorded:
-                    with _isolated(f"letter {entry.letter_id}"):
+                if entry.letter_id not in unrecorded_ids:
+                    with _logged_errors(f"letter {entry.letter_id}"):
                         accept_late(
                             entry.letter_id, entry.attempt, entry.message_id, entry.reply, now
                         )
-        if count := sum(entry.letter_id in unrecorded for entry in entries):
+        if count := sum(entry.letter_id in unrecorded_ids for entry in entries):
             raise journal.NotAllRecorded(f"the rows of {count} letters are held")
 
     journal.replay(folder_of_journals(), record)
-    return unrecorded
+    return unrecorded_ids
 
 
 def _chunks(letters: QuerySet) -> Iterator[list[Letter]]:
@@ -122,9 +122,9 @@ def _chunks(letters: QuerySet) -> Iterator[list[Letter]]:
         if not chunk:
             return
         last_id = chunk[-1].pk
-        locked = _locked_by_others(letter.pk for letter in chunk)
-        if free := [letter for letter in chunk if letter.pk not in locked]:
-            yield free
+        locked_ids = _locked_by_others(letter.pk for letter in chunk)
+        if free_letters := [letter for letter in chunk if letter.pk not in locked_ids]:
+            yield free_letters
 
 
 def _locked_by_others(ids) -> set[int]:
@@ -134,7 +134,7 @@ def _locked_by_others(ids) -> set[int]:
 
 
 @contextmanager
-def _isolated(subject: str):
+def _logged_errors(subject: str):
     """Log an error in the block instead of raising it, in a transaction.
 
     Otherwise each sweep would stop at the same letter, and never reach the letters after it.
@@ -152,7 +152,7 @@ def _isolated(subject: str):
 
 def _end_late(letters: QuerySet, now):
     for chunk in _chunks(letters):
-        with _isolated(f"{len(chunk)} letters that are too late, from letter {chunk[0].pk} on"):
+        with _logged_errors(f"{len(chunk)} late letters, from letter {chunk[0].pk} on"):
             transitions.end(chunk, State.MISSED, "its day ended first", now)
 
 
@@ -170,7 +170,7 @@ def _resolve_held(held: QuerySet, now):
         for letter in letters:
             if letter.message_id in journaled or letter.pk in reported:
                 answers[letter.message_id] = "yes"
-            with _isolated(f"letter {letter.pk}"):
+            with _logged_errors(f"letter {letter.pk}"):
                 _resolve(answers.get(letter.message_id, "unknown"), letter, now)
 
 
@@ -184,7 +184,7 @@ def _find_journaled(letters: QuerySet) -> set[str]:
     if since is None:
         return set()
     try:
-        return journal.accepted_ids(folder_of_journals(), since, of=[journal.OPEN])
+        return journal.accepted_ids(folder_of_journals(), since, endings=[journal.OPEN])
     except OSError:  # As if nothing was found.
         logger.exception("Cannot replay the journals")
         return set()
@@ -210,6 +210,6 @@ def _resolve(answer, letter, now):
         )
     else:
         logger.error("Email %s: outcome unknown", letter.pk)
-        resent = ", once resent" if letter.repeats else ""
-        reason = f"{Letter.UNKNOWN}{resent}: {letter.reason or 'there was no clear answer'}"
+        resend_note = ", once resent" if letter.repeats else ""
+        reason = f"{Letter.UNKNOWN}{resend_note}: {letter.reason or 'there was no clear answer'}"
         transitions.end([letter], State.FAILED, reason, now)

@@ -62,7 +62,7 @@ def letter_of_metadata(metadata: dict) -> tuple[int | None, str]:
 
     Events of emails that an older version sent have the Message-ID in a field of its own.
     """
-    number, _, local = str(metadata.get("letter", "")).partition("-")
+    id_text, _, local = str(metadata.get("letter", "")).partition("-")
     message_id = f"<{local}@{settings.MAIL_DOMAIN}>" if local else metadata.get("message_id")
-    is_number = message_id and number.isdecimal() and len(number) < 19
-    return (int(number) if is_number else None), str(message_id or "")
+    is_valid = message_id and id_text.isdecimal() and len(id_text) < 19
+    return (int(id_text) if is_valid else None), str(message_id or "")

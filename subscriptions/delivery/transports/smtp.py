@@ -46,13 +46,13 @@ class SmtpTransport:
         self.connections = server.connections
 
     @cached_property
-    def _trusted(self) -> ssl.SSLContext | None:
+    def _tls_context(self) -> ssl.SSLContext | None:
         """The trusted certificates. Cached: loading them takes longer than connecting."""
         return None if self.server.tls == "none" else ssl.create_default_context()
 
     def connect(self) -> SmtpConnection:
         """Return a connection. Blocks, for a few minutes at worst. Raises ConnectFailed."""
-        return SmtpConnection(*connect(self.server, self._trusted))
+        return SmtpConnection(*connect(self.server, self._tls_context))
 
 
 def parse_server(url: str) -> SmtpServer:
@@ -73,9 +73,9 @@ def parse_server(url: str) -> SmtpServer:
     if unknown := options.keys() - {"tls", "connections"}:  # A misspelt `tls` would mean none.
         names = ", ".join(sorted(unknown))
         raise ImproperlyConfigured(f"EMAIL_URL takes the options tls and connections, not {names}.")
-    implied = {465: "implicit", 587: "starttls"}.get(port, "none")
-    implied = "implicit" if parts.scheme == "smtps" else implied
-    tls = options.get("tls", [implied])[0]
+    default_tls = {465: "implicit", 587: "starttls"}.get(port, "none")
+    default_tls = "implicit" if parts.scheme == "smtps" else default_tls
+    tls = options.get("tls", [default_tls])[0]
     if tls not in PORTS:
         raise ImproperlyConfigured(
             f"EMAIL_URL: tls must be none, starttls or implicit, not {tls!r}."
@@ -108,7 +108,7 @@ def is_local_host(host: str | None) -> bool:
 
 
 def connect(
-    server: SmtpServer, trusted: ssl.SSLContext | None
+    server: SmtpServer, tls_context: ssl.SSLContext | None
 ) -> tuple[socket.socket, frozenset[str]]:
     """Return a connection that is ready for MAIL, and the extensions offered. Raises ConnectFailed.
 
@@ -116,12 +116,12 @@ def connect(
     """
     options = {"local_hostname": _ehlo_name(), "timeout": CONNECT_SECONDS}
     if server.tls == "implicit":
-        client = _TlsClient(context=trusted, **options)
+        client = _TlsClient(context=tls_context, **options)
     else:
         client = _Client(**options)
     client._host = server.host  # smtplib checks the certificate by it, also after STARTTLS.
     try:
-        client.open_session(server, trusted)
+        client.open_session(server, tls_context)
     except (OSError, smtplib.SMTPException, UnicodeError) as error:
         client.close()
         raise _failure(client.stage, error) from error
@@ -149,14 +149,14 @@ class _Session:
 
     stage = "connect"
 
-    def open_session(self, server, trusted):
+    def open_session(self, server, tls_context):
         code, text = self.connect(server.host, server.port)
         if code != 220:
             raise smtplib.SMTPConnectError(code, text)
         self._greet()
         if server.tls == "starttls":
             self.stage = "tls"
-            self.starttls(context=trusted)  # Raises if the server does not offer it or fails.
+            self.starttls(context=tls_context)  # Raises if the server does not offer it or fails.
             self._greet()
         if server.user:
             self.stage = "auth"

@@ -31,7 +31,7 @@ MAX_IDLE_SECONDS = 60  # Servers close idle connections, and some firewalls drop
 READ_BYTES = 16_384  # A TLS record: a selector does not see what the TLS layer has buffered.
 
 #: How many replies follow the one to this stage's command, if all commands were sent together.
-REPLIES_AFTER = {"mail": 2, "rcpt": 1}
+FURTHER_REPLIES = {"mail": 2, "rcpt": 1}
 END_OF_DATA = b".\r\n"
 _SMTP_ADDRESS = re.compile(r"[!-;=?-~]+")  # Without SMTPUTF8: printable ASCII, no space or bracket.
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -149,10 +149,10 @@ class SmtpConnection:
 
     def _read_reply(self) -> Reply:
         """Return the reply to this stage's command, if it lets the session go on."""
-        until = time.monotonic() + SECONDS[self._stage]
+        deadline = time.monotonic() + SECONDS[self._stage]
         events = EVENT_READ
         while (reply := self._replies.take()) is None:
-            self._wait(events, until - time.monotonic())
+            self._wait(events, deadline - time.monotonic())
             events = self._read()
         if reply.code not in EXPECTED_CODES[self._stage]:
             self._end_with(reply)
@@ -189,7 +189,7 @@ class SmtpConnection:
         """Return whether the server expects a command. After a 354 it expects a body."""
         if reply.code < 400:
             return False
-        count = REPLIES_AFTER.get(self._stage, 0) if self._has_pipelining else 0
+        count = FURTHER_REPLIES.get(self._stage, 0) if self._has_pipelining else 0
         replies = [self._replies.take() for _ in range(count)]
         return all(reply is not None and reply.code != 354 for reply in replies)
 

@@ -83,7 +83,7 @@ class Reply(NamedTuple):
     text: str  # Lines are separated by \n.
 
     @property
-    def enhanced(self) -> str | None:
+    def enhanced_status(self) -> str | None:
         """The enhanced status (RFC 3463), if it is of the same class as the code."""
         match = _ENHANCED.match(self.text)
         return match[0] if match and int(match[1]) == self.code // 100 else None
@@ -128,13 +128,13 @@ class ReplyParser:
         match = _LINE.fullmatch(line)
         if match is None or len(self._lines) == MAX_REPLY_LINES:
             return self._fail(line)
-        code, mark, text = match.groups(b"")
+        code, separator, text = match.groups(b"")
         if not self._lines:
             self._code = int(code)
         elif int(code) != self._code:
             return self._fail(line)
         self._lines.append(text)
-        if mark == b"-":
+        if separator == b"-":
             return None
         text = b"\n".join(self._lines).decode("utf-8", "replace")
         self._lines = []
@@ -157,7 +157,7 @@ def classify_reply(stage: str, reply: Reply) -> tuple[str, str]:
         case 5 if stage not in REFUSING_STAGES:
             return "deferred", ""
         case 5:
-            grade = grade_of(reply.enhanced or "", reply.text)
+            grade = grade_of(reply.enhanced_status or "", reply.text)
             return "refused", "address" if grade == "hard" else ""
         case 4:
             return "deferred", _scope_of(stage, reply)
@@ -172,7 +172,7 @@ def _scope_of(stage, reply):
     A reply to MAIL comes before there is a recipient, so a full or limiting server would accept no
     other letter either. Nor would a server that shuts down.
     """
-    status = reply.enhanced or ""
+    status = reply.enhanced_status or ""
     if _GREYLISTED.search(reply.text):
         return ""
     if stage == "mail" and reply.code in SERVER_PROBLEM:

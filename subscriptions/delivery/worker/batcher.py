@@ -60,8 +60,8 @@ class Batcher:
         self.database = Database(hub)
         self.counts: Counter[str] = Counter()  # Letters by outcome: accepted, deferred …
         self.is_probe = is_probe  # One letter shows whether the breaker can close.
-        self.at_check: list[InFlightLetter] = []
-        self.held: list[InFlightLetter] = []  # At the check; the subscriber or letter is locked.
+        self.check_queue: list[InFlightLetter] = []
+        self.locked_queue: list[InFlightLetter] = []  # At the check; a row is locked.
         self.finished_letters: list[InFlightLetter] = []  # To be recorded together,
         self.outcomes: list[Outcome] = []  # and these one by one.
         self._is_more_coming = is_more_coming
@@ -73,18 +73,18 @@ class Batcher:
 
     # ---- Called for letters
 
-    def final_check(self, item: InFlightLetter) -> bool:
+    def final_check(self, flight: InFlightLetter) -> bool:
         """Wait for the final check. Return whether the letter may be sent.
 
         If not, its outcome has been handled.
         """
-        item.task = getcurrent()
-        self.at_check.append(item)
+        flight.task = getcurrent()
+        self.check_queue.append(flight)
         return self.hub.park()
 
-    def record(self, item: InFlightLetter) -> None:
+    def record(self, flight: InFlightLetter) -> None:
         """Queue the result of a letter."""
-        self.finished_letters.append(item)
+        self.finished_letters.append(flight)
 
     def record_render_error(self, letter: Letter, error: Exception) -> None:
         """Queue the error that prevented rendering."""
@@ -136,25 +136,25 @@ class Batcher:
     def _can_commit(self):
         """Return whether there is enough to commit, and the database is free."""
         now = time.monotonic()
-        is_held_due = bool(self.held) and now >= self._recheck_at
-        if not (self.finished_letters or self.at_check or is_held_due):
+        is_recheck_due = bool(self.locked_queue) and now >= self._recheck_at
+        if not (self.finished_letters or self.check_queue or is_recheck_due):
             return False
         if not self.database.is_free or self._has_just_failed():
             return False
         return now - self._committed_at > GATHER_SECONDS or not self._is_more_coming()
 
     def _commit(self):
-        if self.held and time.monotonic() >= self._recheck_at:
-            self.at_check, self.held = self.at_check + self.held, []
-        finished_letters, at_check = self.finished_letters, self.at_check
-        self.finished_letters, self.at_check = [], []
+        if self.locked_queue and time.monotonic() >= self._recheck_at:
+            self.check_queue, self.locked_queue = self.check_queue + self.locked_queue, []
+        finished_letters, check_queue = self.finished_letters, self.check_queue
+        self.finished_letters, self.check_queue = [], []
         commit = partial(self.transactions.commit_batch, is_probe=self.is_probe)
         try:
-            recorded, checked = self.database.do(lambda: commit(finished_letters, at_check))
+            recorded, check = self.database.do(lambda: commit(finished_letters, check_queue))
         except BaseException as error:
             self._committed_at = time.monotonic()
             self.finished_letters = finished_letters + self.finished_letters
-            self.at_check = at_check + self.at_check
+            self.check_queue = check_queue + self.check_queue
             if not isinstance(error, Error):
                 raise
             return self._handle_database_error(error)
@@ -162,48 +162,48 @@ class Batcher:
         self._failing_since = None
         self.counts["accepted"] += len(recorded)
         self.is_probe = self.is_probe and not recorded
-        done = set(recorded)
-        self.record_each(item for item in finished_letters if item not in done)
-        if checked is None:
-            self._withhold(at_check, "sending was stopped")
+        recorded_set = set(recorded)
+        self.record_each(flight for flight in finished_letters if flight not in recorded_set)
+        if check is None:
+            self._withhold(check_queue, "sending was stopped")
         else:
-            self._resume_checked(at_check, checked)
+            self._resume_checked(check_queue, check)
         if self._is_stopping():
-            self._withhold(self.held, "the worker stops")
-            self.held = []
+            self._withhold(self.locked_queue, "the worker stops")
+            self.locked_queue = []
 
-    def _resume_checked(self, at_check, checked):
+    def _resume_checked(self, check_queue, check):
         """Resume the letters that were checked."""
-        passed = {letter.id for letter in checked.passed}
-        waiting = {letter.id for letter in checked.waiting}
-        if waiting and not self.held:  # Else a check is near, and must not be delayed.
+        passed_ids = {letter.id for letter in check.passed}
+        waiting_ids = {letter.id for letter in check.waiting}
+        if waiting_ids and not self.locked_queue:  # Else a check is near, and must not be delayed.
             self._recheck_at = time.monotonic() + RECHECK_SECONDS
-        for item in at_check:
-            if item.letter.id in passed:
-                item.stage = "passed"
-                self.hub.wake(item.task, True)
-            elif item.letter.id in waiting:
-                self.held.append(item)
+        for flight in check_queue:
+            if flight.letter.id in passed_ids:
+                flight.stage = "passed"
+                self.hub.wake(flight.task, True)
+            elif flight.letter.id in waiting_ids:
+                self.locked_queue.append(flight)
             else:
                 self.counts["withheld"] += 1
-                self.hub.wake(item.task, False)
+                self.hub.wake(flight.task, False)
 
-    def _withhold(self, at_check, reason):
+    def _withhold(self, flights, reason):
         """Resume letters without permission to send, and release them."""
-        self.release([item.letter for item in at_check], reason)
-        for item in at_check:
-            self.hub.wake(item.task, False)
+        self.release([flight.letter for flight in flights], reason)
+        for flight in flights:
+            self.hub.wake(flight.task, False)
 
     # ---- Record
 
     def record_each(self, finished_letters: Iterable[InFlightLetter]) -> None:
         """Queue these results to be recorded one by one."""
-        for item in finished_letters:
-            self.counts[item.result.status] += 1
-            if item.result.scope == "provider":
+        for flight in finished_letters:
+            self.counts[flight.result.status] += 1
+            if flight.result.scope == "provider":
                 self.transactions.is_counting = True
-            record = partial(outcomes.record, result=item.result, is_probe=self.is_probe)
-            self.outcomes.append((item.letter, record))
+            record = partial(outcomes.record, result=flight.result, is_probe=self.is_probe)
+            self.outcomes.append((flight.letter, record))
 
     def _can_record(self):
         is_due = time.monotonic() >= self._record_retry_at and not self._has_just_failed()
@@ -225,9 +225,9 @@ class Batcher:
 
     def _handle_database_error(self, error):
         """Withhold letters that wait for their check, and keep results until recorded."""
-        at_check = self.at_check + self.held
-        self.at_check, self.held = [], []
-        self._withhold(at_check, "the database was away")
+        waiting = self.check_queue + self.locked_queue
+        self.check_queue, self.locked_queue = [], []
+        self._withhold(waiting, "the database was away")
         now = time.monotonic()
         self._raise_if_persistent(error, now)
         self._database_retry_at = now + RETRY_SECONDS
@@ -238,7 +238,7 @@ class Batcher:
         if now - self._failing_since >= RECORD_SECONDS:
             # Results are lost then, except those in the journal: such letters become uncertain when
             # their leases expire, and sweep.py looks for them.
-            for item in self.finished_letters:
-                logger.error("Email %s: %s, not recorded", item.letter.id, item.result.status)
+            for flight in self.finished_letters:
+                logger.error("Email %s: %s, not recorded", flight.letter.id, flight.result.status)
             raise error
         logger.warning("Not recorded yet: %s", error)

@@ -70,8 +70,8 @@ class ConnectionPool:
     def _needs_connection(self):
         if len(self.queue) <= self._opening or self._count >= self.transport.connections:
             return False
-        at_once = 1 if self.failure else OPENERS
-        may_open = self._opening < at_once and time.monotonic() >= self._reconnect_at
+        max_opening = 1 if self.failure else OPENERS
+        may_open = self._opening < max_opening and time.monotonic() >= self._reconnect_at
         return may_open or not self._count
 
     def _run_connection(self, connect):
@@ -80,11 +80,11 @@ class ConnectionPool:
         try:
             if (connection := connect()) is None:
                 return
-            while (item := self.queue.get()) is not None:
+            while (flight := self.queue.get()) is not None:
                 if not connection.is_usable():
-                    self.queue.put_back(item)
+                    self.queue.put_back(flight)
                     return
-                self._deliver(item, connection)
+                self._deliver(flight, connection)
         finally:
             self._count -= 1
             if connection is not None:

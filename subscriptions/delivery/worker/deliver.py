@@ -27,7 +27,7 @@ WATCH_SECONDS = 0.25  # Between two checks for letters that have waited for too 
 
 
 class Worker:
-    """Delivers the letters of one round. It claims until `claims_until` or `is_stopping`.
+    """Delivers the letters of one round. It claims until `claim_deadline` or `is_stopping`.
 
     `connection` is the first one.
     """
@@ -38,12 +38,12 @@ class Worker:
         connection: Connection,
         transactions: Transactions,
         *,
-        claims_until: float,
+        claim_deadline: float,
         is_stopping: Callable[[], bool],
         is_probe: bool,
     ):
         self.transactions = transactions
-        self.claims_until = claims_until
+        self.claim_deadline = claim_deadline
         self.is_stopping = is_stopping
         self.hub = Hub()
         self.batcher = Batcher(
@@ -51,68 +51,68 @@ class Worker:
         )
         #: Letters by their ids, from the claim to the result.
         self.in_flight: dict[int, InFlightLetter] = {}
-        self._claimed = Queue(self.hub)  # To be rendered.
+        self._claimed_queue = Queue(self.hub)  # To be rendered.
         self._is_rendering = False
-        self._rendered = Queue(self.hub)
+        self._rendered_queue = Queue(self.hub)
         self._is_claiming = True
         self._stop_reason = ""  # Why no more letters are offered.
         self.pool = ConnectionPool(
             self.hub,
             transport,
-            self._rendered,
+            self._rendered_queue,
             self.deliver,
             is_over=self._is_over,
             stop_claiming=self.stop_claiming,
         )
         self._began_at = time.monotonic()
-        self._claiming = self.hub.spawn(self._claim)
+        self._claim_task = self.hub.spawn(self._claim)
         for task in (self.batcher.run, self._render, self.pool.run, self._watch):
             self.hub.spawn(task)
         self.pool.add(lambda: connection)
 
     # ---- Delivering a letter
 
-    def deliver(self, item: InFlightLetter, connection: Connection) -> None:
+    def deliver(self, flight: InFlightLetter, connection: Connection) -> None:
         """Deliver one letter. Rarer outcomes are handled in `transport` and `outcomes`."""
-        if item.letter.id not in self.in_flight:
+        if flight.letter.id not in self.in_flight:
             return  # It was released a moment ago.
-        item.stage = "offered"
-        item.result = connection.offer(item.message)  # MAIL, RCPT, DATA and all but end of data.
-        if item.result is None:
-            if not self.batcher.final_check(item):
+        flight.stage = "offered"
+        flight.result = connection.offer(flight.message)  # MAIL, RCPT, DATA, not end of data.
+        if flight.result is None:
+            if not self.batcher.final_check(flight):
                 connection.close()  # Without end of data, the server must discard it
-                self._forget(item)  # (RFC 5321, 4.1.1.4).
+                self._forget(flight)  # (RFC 5321, 4.1.1.4).
                 return
-            item.stage = "finishing"
-            item.result = connection.finish()  # End of data: from here on it may have arrived.
-        if item.result.scope == "connection":  # A reused one was closed: try another.
-            item.stage = "rendered"
-            self._rendered.put_back(item)
+            flight.stage = "finishing"
+            flight.result = connection.finish()  # End of data: from here on it may have arrived.
+        if flight.result.scope == "connection":  # A reused one was closed: try another.
+            flight.stage = "rendered"
+            self._rendered_queue.put_back(flight)
             return
-        item.stage = "ended"
-        self.batcher.record(item)
-        self._forget(item)
-        if item.result.scope == "us":
-            self.stop_claiming(item.result.reply)
+        flight.stage = "ended"
+        self.batcher.record(flight)
+        self._forget(flight)
+        if flight.result.scope == "us":
+            self.stop_claiming(flight.result.reply)
 
-    def _forget(self, item):
-        self.in_flight.pop(item.letter.id, None)
+    def _forget(self, flight):
+        self.in_flight.pop(flight.letter.id, None)
 
     # ---- Until a letter is offered
 
     def _claim(self):
         """Claim letters, as many as connections will soon need, until there are no more."""
         while True:
-            left = self.claims_until - time.monotonic()
-            self.hub.wait_until(lambda: not self._is_claiming or self._claim_size(), left)
-            self._is_claiming = self._is_claiming and time.monotonic() < self.claims_until
+            seconds = self.claim_deadline - time.monotonic()
+            self.hub.wait_until(lambda: not self._is_claiming or self._claim_size(), seconds)
+            self._is_claiming = self._is_claiming and time.monotonic() < self.claim_deadline
             if not self._is_claiming:
                 return
             if (claimed := self.batcher.claim(self._claim_size())) is None:
                 continue
             self._is_claiming = self._is_claiming and not claimed.is_exhausted
             self.in_flight |= {letter.id: InFlightLetter(letter) for letter in claimed.letters}
-            self._claimed.put(claimed)
+            self._claimed_queue.put(claimed)
             if self._stop_reason:  # Set while the claim ran.
                 self.stop_claiming(self._stop_reason)
 
@@ -130,13 +130,13 @@ class Worker:
 
     def _render(self):
         """Render claimed letters, in batches, as connections need them."""
-        while (claimed := self._claimed.get()) is not None:
+        while (claimed := self._claimed_queue.get()) is not None:
             self._is_rendering = True
             while (batch := self.hub.in_main(partial(self._render_batch, claimed))) is not None:
                 for letter, rendered in batch:
                     self._add_rendered(letter, rendered)
                 self.hub.pause()
-                self.hub.wait_until(lambda: len(self._rendered) < self.pool.capacity())
+                self.hub.wait_until(lambda: len(self._rendered_queue) < self.pool.capacity())
                 if self._stop_reason:
                     return
             self._is_rendering = False
@@ -152,19 +152,19 @@ class Worker:
             return next(claimed.rendered, None)
         except BaseException:
             if time.monotonic() > began_at + MAX_RENDER_SECONDS:
-                for item in self._unoffered("claimed")[: hooks.COMPOSE_BATCH_SIZE]:
-                    self._forget(item)
+                for flight in self._unoffered("claimed")[: hooks.COMPOSE_BATCH_SIZE]:
+                    self._forget(flight)
             raise
 
     def _add_rendered(self, letter, rendered: FrozenMessage | Exception):
-        if (item := self.in_flight.get(letter.id)) is None:
+        if (flight := self.in_flight.get(letter.id)) is None:
             return
         if isinstance(rendered, Exception):
-            self._forget(item)
+            self._forget(flight)
             self.batcher.record_render_error(letter, rendered)
             return
-        item.stage, item.frozen = "rendered", rendered
-        item.message = Message(
+        flight.stage, flight.frozen = "rendered", rendered
+        flight.message = Message(
             sender=verp.envelope_sender(letter.kind, letter.id, rendered.frozen_at),
             recipient=letter.recipient,
             mime=rendered.mime,
@@ -172,7 +172,7 @@ class Worker:
             letter_id=letter.id,
             frozen_at=rendered.frozen_at,
         )
-        self._rendered.put(item)
+        self._rendered_queue.put(flight)
 
     def stop_claiming(self, reason: str) -> None:
         """Claim no more letters, and release those that were not offered yet."""
@@ -187,32 +187,33 @@ class Worker:
                 self.stop_claiming("the worker stops")
             if waiting := self._unoffered():
                 min_lease = self.transactions.now() + transitions.LEASE / 3
-                stale = [item for item in waiting if item.letter.lease_until < min_lease]
+                stale = [flight for flight in waiting if flight.letter.lease_until < min_lease]
                 self._release(stale, "it waited too long for a connection")
-        self._claimed.close()
-        self._rendered.close()
+        self._claimed_queue.close()
+        self._rendered_queue.close()
         self.batcher.close()
 
     def _is_to_stop(self):
         return not self._stop_reason and self.is_stopping()
 
     def _is_over(self):
-        return self._claiming.dead and not self.in_flight
+        return self._claim_task.dead and not self.in_flight
 
     def _unoffered(self, *stages) -> list[InFlightLetter]:
         stages = stages or ("claimed", "rendered")
-        return [item for item in self.in_flight.values() if item.stage in stages]
+        return [flight for flight in self.in_flight.values() if flight.stage in stages]
 
     def _release(self, unoffered, reason):
-        for item in unoffered:
-            self._forget(item)
-        self._rendered.filter(lambda item: item.letter.id in self.in_flight)
-        self.batcher.release([item.letter for item in unoffered], reason)
+        for flight in unoffered:
+            self._forget(flight)
+        self._rendered_queue.filter(lambda flight: flight.letter.id in self.in_flight)
+        self.batcher.release([flight.letter for flight in unoffered], reason)
 
     def _is_more_coming(self) -> bool:
         """Return whether a letter will soon need its final check, or have a result."""
-        waiting = len(self.batcher.at_check) + len(self.batcher.held)
-        return self.pool.busy_count() > waiting or bool(self._rendered.idle and self._is_rendering)
+        waiting = len(self.batcher.check_queue) + len(self.batcher.locked_queue)
+        is_coming = bool(self._rendered_queue.idle and self._is_rendering)
+        return self.pool.busy_count() > waiting or is_coming
 
     # ---- The round
 
@@ -223,8 +224,8 @@ class Worker:
     def abort(self) -> None:
         """End all tasks at once, and the one that uses the database when its job is done."""
         database = self.batcher.database
-        self.hub.kill(but=database.worker)
-        self.hub.run(until=lambda: database.is_free)
+        self.hub.kill(spared=database.worker)
+        self.hub.run(condition=lambda: database.is_free)
         self.hub.kill()
 
     def close(self) -> None:

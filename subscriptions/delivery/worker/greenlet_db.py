@@ -47,27 +47,27 @@ class Database:
 
 
 @contextmanager
-def _waiting_in_hub(raw, hub):
+def _waiting_in_hub(driver, hub):
     """Let the hub run other tasks while the connection waits."""
 
-    def wait(reply, *_, **__):
+    def wait(generator, *_, **__):
         try:
-            events = next(reply)
+            events = next(generator)
             while True:
-                if not (ready := hub.wait_for(raw.pgconn.socket, events, MAX_SILENCE_SECONDS)):
+                if not (ready := hub.wait_for(driver.pgconn.socket, events, MAX_SILENCE_SECONDS)):
                     # The network lost data, or the server hangs: no error would be raised.
                     connection.close()
                     raise OperationalError("the database is silent")
-                events = reply.send(ready)
+                events = generator.send(ready)
         except StopIteration as end:
             return end.value
 
-    raw.wait, raw.lock, lock = wait, _SingleTaskLock(), raw.lock
+    driver.wait, driver.lock, lock = wait, _SingleTaskLock(), driver.lock
     try:
         yield
     finally:
-        del raw.wait
-        raw.lock = lock
+        del driver.wait
+        driver.lock = lock
 
 
 class _SingleTaskLock:
@@ -80,5 +80,5 @@ class _SingleTaskLock:
         if getcurrent() is not self.task:
             raise RuntimeError("Another task is running a query.")
 
-    def __exit__(self, *error):
+    def __exit__(self, *exception):
         pass

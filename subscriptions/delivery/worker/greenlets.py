@@ -44,7 +44,7 @@ class Hub:
         self._tasks: set[_Task] = set()
         self._ready: deque[tuple[_Task, Any]] = deque()  # Tasks, and the values to resume with.
         self._parked: dict[_Task, float] = {}  # Waiting tasks, and until when.
-        self._earliest = inf  # None of them ends earlier.
+        self._next_end = inf  # None of them ends earlier.
         self._conditions: dict[_Task, Callable[[], Any]] = {}
         self._selector = selectors.DefaultSelector()
 
@@ -63,14 +63,14 @@ class Hub:
         self._ready.append((task, None))
         return task
 
-    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+    def run(self, condition: Callable[[], bool] = lambda: False) -> None:
         """Run tasks until there are none, or until the condition holds."""
-        while self._tasks and not until():
+        while self._tasks and not condition():
             self._take_turn()
 
-    def kill(self, but: greenlet | None = None) -> None:
+    def kill(self, spared: greenlet | None = None) -> None:
         """End all tasks but one, by raising GreenletExit in them."""
-        for task in [task for task in self._tasks if task is not but]:
+        for task in [task for task in self._tasks if task is not spared]:
             self._parked.pop(task, None)
             self._tasks.discard(task)
             task.throw()
@@ -82,9 +82,9 @@ class Hub:
 
     def park(self, seconds: float = inf) -> Any:
         """Wait for `wake`. Return its value, or 0 after `seconds`."""
-        until = time.monotonic() + seconds
-        self._parked[getcurrent()] = until
-        self._earliest = min(self._earliest, until)
+        deadline = time.monotonic() + seconds
+        self._parked[getcurrent()] = deadline
+        self._next_end = min(self._next_end, deadline)
         return self._main.switch()
 
     def wake(self, task: greenlet, value: Any) -> None:
@@ -106,11 +106,11 @@ class Hub:
 
     def wait_until(self, condition: Callable[[], Any], seconds: float = inf) -> None:
         """Wait until the condition holds, or for `seconds`."""
-        task, end = getcurrent(), time.monotonic() + seconds
-        while not condition() and (left := end - time.monotonic()) > 0:
+        task, deadline = getcurrent(), time.monotonic() + seconds
+        while not condition() and (remaining := deadline - time.monotonic()) > 0:
             self._conditions[task] = condition
             try:
-                self.park(left)
+                self.park(remaining)
             finally:
                 del self._conditions[task]
 
@@ -125,16 +125,16 @@ class Hub:
     def _take_turn(self):
         for task in [task for task, condition in self._conditions.items() if condition()]:
             self.wake(task, True)
-        patience = min(self._earliest - time.monotonic(), POLL_SECONDS if self._conditions else inf)
+        timeout = min(self._next_end - time.monotonic(), POLL_SECONDS if self._conditions else inf)
         if self._ready:
-            patience = 0
-        for key, events in self._selector.select(None if patience == inf else patience):
+            timeout = 0
+        for key, events in self._selector.select(None if timeout == inf else timeout):
             self.wake(key.data, events)
         now = time.monotonic()
-        if now >= self._earliest:
-            for task in [task for task, until in self._parked.items() if until <= now]:
+        if now >= self._next_end:
+            for task in [task for task, deadline in self._parked.items() if deadline <= now]:
                 self.wake(task, 0)
-            self._earliest = min(self._parked.values(), default=inf)
+            self._next_end = min(self._parked.values(), default=inf)
         for _ in range(len(self._ready)):
             task, value = self._ready.popleft()
             job = None if task.dead else task.switch(value)

@@ -23,45 +23,45 @@ PUT_BACK = partial(transitions.put_back, note="sending was stopped, or a row was
 
 def post_due(transactions: Transactions, may_claim: Callable[[], bool]) -> Counter[str]:
     """Post what is due, as long as `may_claim`. Return the number of letters by outcome."""
-    counts, posting, is_claiming = Counter(), set(), True
+    counts, running_posts, is_claiming = Counter(), set(), True
     finished_letters, rare = [], []  # To be recorded together, and one by one.
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="post")
     try:
-        while is_claiming or posting or finished_letters or rare:
-            at_check = []
+        while is_claiming or running_posts or finished_letters or rare:
+            check_queue = []
             if is_claiming := is_claiming and may_claim():
-                claimed = transactions.claim(THREADS - len(posting))
+                claimed = transactions.claim(THREADS - len(running_posts))
                 is_claiming = not claimed.is_exhausted
-                for letter, frozen in chain.from_iterable(claimed.rendered):
-                    if isinstance(frozen, Exception):
-                        rare.append((letter, partial(outcomes.record_render_error, error=frozen)))
+                for letter, content in chain.from_iterable(claimed.rendered):
+                    if isinstance(content, Exception):
+                        rare.append((letter, partial(outcomes.record_render_error, error=content)))
                     else:
-                        at_check.append(InFlightLetter(letter, frozen=frozen))
-            recorded, checked = transactions.commit_batch(finished_letters, at_check)
-            for item in at_check:
-                if checked and item.letter in checked.passed:
-                    posting.add(threads.submit(_post, item))
-                elif not checked or item.letter in checked.waiting:
-                    rare.append((item.letter, PUT_BACK))
-            for item in finished_letters:
-                counts[item.result.status] += 1
-                if item not in recorded:
-                    rare.append((item.letter, partial(outcomes.record, result=item.result)))
+                        check_queue.append(InFlightLetter(letter, frozen=content))
+            recorded, check = transactions.commit_batch(finished_letters, check_queue)
+            for flight in check_queue:
+                if check and flight.letter in check.passed:
+                    running_posts.add(threads.submit(_post, flight))
+                elif not check or flight.letter in check.waiting:
+                    rare.append((flight.letter, PUT_BACK))
+            for flight in finished_letters:
+                counts[flight.result.status] += 1
+                if flight not in recorded:
+                    rare.append((flight.letter, partial(outcomes.record, result=flight.result)))
             try:
                 transactions.record(rare)
             except Error as error:
                 if not is_lock_timeout(error):
                     raise
-            done, posting = wait(posting, return_when=FIRST_COMPLETED)
-            finished_letters = [post.result() for post in done]
+            done_posts, running_posts = wait(running_posts, return_when=FIRST_COMPLETED)
+            finished_letters = [post.result() for post in done_posts]
     finally:  # After an error, the next sweep replays the journal.
-        unrecorded = [*finished_letters, *(post.result() for post in posting)]
+        unrecorded = [*finished_letters, *(post.result() for post in running_posts)]
         threads.shutdown()
         transactions.journal_accepted(unrecorded)
         transactions.close(is_complete=not (unrecorded or rare))
     return counts
 
 
-def _post(item) -> InFlightLetter:
-    item.result = hooks.post_to_channel(item.letter.subscriber, item.frozen.mime)
-    return item
+def _post(flight) -> InFlightLetter:
+    flight.result = hooks.post_to_channel(flight.letter.subscriber, flight.frozen.mime)
+    return flight

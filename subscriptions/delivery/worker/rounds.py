@@ -39,10 +39,10 @@ GC_THRESHOLD = 50_000
 
 
 class Round:
-    """One round of delivery, `of` emails or posts, until none is due or its time is over.
+    """One round of delivery, of emails or posts (`medium`), until none is due or its time is over.
 
-    `ids` restricts it to these letters. From `until` on (of time.monotonic), or when `is_stopping`,
-    it claims no more letters and finishes those in flight.
+    `ids` restricts it to these letters. From `claim_deadline` (of time.monotonic) on, or when
+    `is_stopping`, it claims no more letters and finishes those in flight.
     """
 
     def __init__(
@@ -50,21 +50,21 @@ class Round:
         clock: Clock,
         ids: Sequence[int] | None = None,
         *,
-        of=Letter.EMAILS,
-        until: float = float("inf"),
+        medium=Letter.EMAILS,
+        claim_deadline: float = float("inf"),
         is_stopping: Callable[[], bool] = lambda: False,
     ):
         self.clock = clock
         self.ids = ids
         self.is_stopping = is_stopping
-        self.claims_until = until
+        self.claim_deadline = claim_deadline
         self.transport = transport_for(settings.EMAIL_URL)
-        self.transactions = Transactions(clock, ids, of)
+        self.transactions = Transactions(clock, ids, medium)
         self.worker: Worker | None = None
 
     def run(self) -> Counter[str]:
         """Deliver. Return the number of letters by outcome."""
-        if self.transactions.of == Letter.POSTS:
+        if self.transactions.medium == Letter.POSTS:
             return post_due(self.transactions, self._may_claim)
         if (worker := self._start_worker()) is None:
             return Counter()
@@ -90,7 +90,7 @@ class Round:
         return worker.batcher.counts
 
     def _may_claim(self):
-        return time.monotonic() < self.claims_until and not self.is_stopping()
+        return time.monotonic() < self.claim_deadline and not self.is_stopping()
 
     def _start_worker(self) -> Worker | None:
         """Return a worker, if letters are due, may be sent and a connection can be opened.
@@ -120,7 +120,7 @@ class Round:
             self.transport,
             connection,
             self.transactions,
-            claims_until=self.claims_until,
+            claim_deadline=self.claim_deadline,
             is_stopping=self.is_stopping,
             is_probe=is_probe,
         )
@@ -145,7 +145,7 @@ class Round:
         if not isinstance(error, Exception):
             unsent += ["claimed", "rendered", "offered"]
         in_flight = self.worker.in_flight.values()
-        letters = [item.letter for item in in_flight if item.stage in unsent]
+        letters = [flight.letter for flight in in_flight if flight.stage in unsent]
         batcher.release(letters, "the round was broken off")
         for _ in range(3):  # A letter whose row is locked is tried again last.
             with suppress(Error):
@@ -154,17 +154,17 @@ class Round:
 
 
 def deliver_due(
-    clock: Clock, ids: Sequence[int] | None = None, *, of=None, seconds=float("inf"), **limits
+    clock: Clock, ids: Sequence[int] | None = None, *, media=None, seconds=float("inf"), **limits
 ) -> Counter[str]:
     """Deliver all due letters, or the due ones of `ids`. Return the number of letters by outcome.
 
-    `of` names sorts of letters. Without it, emails come first, then posts. Letters that may have
-    crashed earlier rounds get a round of their own, before the others.
+    `media` are Letter.EMAILS or Letter.POSTS, by default first the one, then the other. Letters
+    that may have crashed earlier rounds get a round of their own, before the others.
     """
-    until = time.monotonic() + seconds
+    limits["claim_deadline"] = time.monotonic() + seconds
     counts: Counter[str] = Counter()
-    for letters in of or (Letter.EMAILS, Letter.POSTS):
-        suspects = transitions.crash_suspects(clock(), letters) if ids is None else []
+    for medium in media or (Letter.EMAILS, Letter.POSTS):
+        suspects = transitions.crash_suspects(clock(), medium) if ids is None else []
         for round_ids in [*([letter_id] for letter_id in suspects), ids]:
-            counts += Round(clock, round_ids, of=letters, until=until, **limits).run()
+            counts += Round(clock, round_ids, medium=medium, **limits).run()
     return counts

@@ -9,14 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from django.conf import settings
-from django.db import (
-    DataError,
-    Error,
-    IntegrityError,
-    OperationalError,
-    connection,
-    transaction,
-)
+from django.db import DataError, Error, IntegrityError, OperationalError, connection, transaction
 from greenlet import greenlet
 
 from subscriptions.db import is_lock_timeout, run_sql
@@ -64,16 +57,16 @@ class Claimed:
 
 
 class Transactions:
-    """The transactions of one round, `of` emails or posts. `ids` restricts it to these letters."""
+    """The transactions of one round, of emails or posts (`medium`), or of the letters `ids`."""
 
-    def __init__(self, clock: Clock, ids: Sequence[int] | None, of=Letter.EMAILS):
+    def __init__(self, clock: Clock, ids: Sequence[int] | None, medium=Letter.EMAILS):
         self.clock = clock
         self.ids = ids
-        self.of = of
+        self.medium = medium
         self.is_counting = True  # Whether any provider is limited, as last checked.
         self._clock_time: datetime | None = None  # As last read,
         self._clock_read_at = 0.0  # and time.monotonic() then.
-        self._check_at = 0.0
+        self._next_check_at = 0.0
         self._checks_locks = False  # Another session has locked the row of a letter.
         self._journal: Journal | None = None
 
@@ -94,7 +87,7 @@ class Transactions:
                 now,
                 limit,
                 self.ids,
-                of=self.of,
+                medium=self.medium,
                 looks_for_awaited=self._is_check_due(),
                 is_counting=self.is_counting,
             )
@@ -104,7 +97,7 @@ class Transactions:
     def commit_batch(
         self,
         finished_letters: list[InFlightLetter],
-        at_check: list[InFlightLetter],
+        check_queue: list[InFlightLetter],
         *,
         is_probe: bool = False,
     ) -> tuple[list[InFlightLetter], transitions.FinalCheck | None]:
@@ -113,52 +106,52 @@ class Transactions:
         Returns the letters that were recorded, and the checks, or None if sending is stopped.
         Raises the database's Error after rolling back.
         """
-        accepted = self.journal_accepted(finished_letters)
+        accepted_flights = self.journal_accepted(finished_letters)
         with _close_on_error():
             try:
-                return self._commit_batch(accepted, at_check, is_probe)
+                return self._commit_batch(accepted_flights, check_queue, is_probe)
             except OperationalError as error:
                 if self._checks_locks or not is_lock_timeout(error):
                     raise
             self._checks_locks = True
-            return self._commit_batch(accepted, at_check, is_probe)
+            return self._commit_batch(accepted_flights, check_queue, is_probe)
 
-    def _commit_batch(self, accepted, at_check, is_probe):
-        letters = [item.letter for item in (*accepted, *at_check)]
+    def _commit_batch(self, accepted_flights, check_queue, is_probe):
+        letters = [flight.letter for flight in (*accepted_flights, *check_queue)]
         with _restore_on_error(letters), transaction.atomic():
             now = self._read_clock()
             is_stopped = circuit_breaker.is_stopped()
-            locked: set[int] = set()
+            locked_ids: set[int] = set()
             if self._checks_locks:  # From the first lock timeout until no row is locked.
-                locked = letter_sql.locked_by_others(letter.id for letter in letters)
-                self._checks_locks = bool(locked)
-            free = [item for item in accepted if item.letter.id not in locked]
-            replies = [item.result.reply for item in free]
-            changed = transitions.accept([item.letter for item in free], replies, now)
-            ids = {letter.id for letter in changed}
-            recorded = [item for item in free if item.letter.id in ids]
-            checked = None if is_stopped else self._final_check(at_check, locked, now)
+                locked_ids = letter_sql.locked_by_others(letter.id for letter in letters)
+                self._checks_locks = bool(locked_ids)
+            unlocked = [flight for flight in accepted_flights if flight.letter.id not in locked_ids]
+            replies = [flight.result.reply for flight in unlocked]
+            letters = transitions.accept([flight.letter for flight in unlocked], replies, now)
+            accepted_ids = {letter.id for letter in letters}
+            recorded = [flight for flight in unlocked if flight.letter.id in accepted_ids]
+            check = None if is_stopped else self._final_check(check_queue, locked_ids, now)
             if is_probe and recorded:
                 circuit_breaker.close()
             # Last, since it locks rows of providers, for which other workers would wait.
             if self.is_counting:
-                throttling.record_success([item.letter.recipient for item in recorded], now)
-        return recorded, checked
+                throttling.record_success([flight.letter.recipient for flight in recorded], now)
+        return recorded, check
 
     def journal_accepted(self, finished_letters: list[InFlightLetter]) -> list[InFlightLetter]:
         """Write the accepted ones of these letters to the journal, and return them."""
-        accepted = [item for item in finished_letters if item.result.status == "accepted"]
+        accepted = [flight for flight in finished_letters if flight.result.status == "accepted"]
         self._write_journal(accepted)
         return accepted
 
-    def record(self, waiting: list[Outcome]) -> None:
+    def record(self, rare: list[Outcome]) -> None:
         """Record rare outcomes, each in a transaction of its own, and remove them from the list.
 
         Stops after RECORDING_SECONDS. Raises the database's Error if it can be tried again.
         """
-        until = time.monotonic() + RECORDING_SECONDS
-        while waiting and time.monotonic() < until:
-            letter, record = waiting[0]
+        deadline = time.monotonic() + RECORDING_SECONDS
+        while rare and time.monotonic() < deadline:
+            letter, record = rare[0]
             try:
                 with _restore_on_error([letter]), transaction.atomic():
                     _limit_lock_wait()
@@ -168,13 +161,13 @@ class Transactions:
                 logger.warning("Email %s: skipped: %s", letter.id, text)
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
-                    waiting.append(waiting.pop(0))  # If its row is locked, others need not wait.
+                    rare.append(rare.pop(0))  # If its row is locked, others need not wait.
                     if not is_lock_timeout(error):
                         connection.close()
                     raise
                 # Only this letter is affected: its lease expires.
                 logger.exception("Email %s: cannot record the outcome", letter.id)
-            waiting.pop(0)
+            rare.pop(0)
 
     def close(self, *, is_complete: bool) -> None:
         """Close the journal, or leave it for replay if not everything is recorded."""
@@ -195,38 +188,38 @@ class Transactions:
         Then it also checks whether any provider is limited.
         """
         now = time.monotonic()
-        if now < self._check_at:
+        if now < self._next_check_at:
             return False
-        self._check_at = now + CHECK_SECONDS
+        self._next_check_at = now + CHECK_SECONDS
         self.is_counting = throttling.is_counting()
         return True
 
-    def _write_journal(self, accepted):
-        is_outbox = settings.EMAIL_URL.startswith("file:") and self.of == Letter.EMAILS
-        if not accepted or is_outbox:  # Which is its own journal.
+    def _write_journal(self, flights):
+        is_outbox = settings.EMAIL_URL.startswith("file:") and self.medium == Letter.EMAILS
+        if not flights or is_outbox:  # Which is its own journal.
             return
         try:
             if self._journal is None:
                 self._journal = Journal(journal.folder_of_journals())
-            moment = self._clock_time.isoformat()
-            self._journal.write([_entry(item, moment) for item in accepted])
+            accepted_at = self._clock_time.isoformat()
+            self._journal.write([_entry(flight, accepted_at) for flight in flights])
         except OSError as error:  # The database may still record them.
             logger.error("Cannot write the journal: %s", error)
 
-    def _final_check(self, at_check, locked, now) -> transitions.FinalCheck:
-        checked = transitions.FinalCheck([], [])
-        letters = [item.letter for item in at_check if item.letter.id not in locked]
+    def _final_check(self, check_queue, locked_ids, now) -> transitions.FinalCheck:
+        check = transitions.FinalCheck([], [])
+        letters = [flight.letter for flight in check_queue if flight.letter.id not in locked_ids]
         if letters:
-            frozen = {item.letter.id: item.frozen for item in at_check}
-            checked = transitions.final_check(letters, frozen, now)
-        checked.waiting += [item.letter for item in at_check if item.letter.id in locked]
-        return checked
+            frozen = {flight.letter.id: flight.frozen for flight in check_queue}
+            check = transitions.final_check(letters, frozen, now)
+        check.waiting += [flight.letter for flight in check_queue if flight.letter.id in locked_ids]
+        return check
 
 
-def _entry(item, moment):
-    letter, frozen = item.letter, item.frozen
+def _entry(flight, moment):
+    letter, frozen = flight.letter, flight.frozen
     return Entry(
-        letter.id, letter.attempt, frozen.message_id, item.result.reply, moment, frozen.item_ids
+        letter.id, letter.attempt, frozen.message_id, flight.result.reply, moment, frozen.item_ids
     )
 
 
@@ -249,10 +242,10 @@ def _close_on_error():
 @contextmanager
 def _restore_on_error(letters):
     """Restore the fields of the letters after an error in the block: the rows are unchanged."""
-    before = [dict(letter.__dict__) for letter in letters]
+    old_fields = [dict(letter.__dict__) for letter in letters]
     try:
         yield
     except BaseException:
-        for letter, fields in zip(letters, before, strict=True):
+        for letter, fields in zip(letters, old_fields, strict=True):
             letter.__dict__.update(fields)
         raise

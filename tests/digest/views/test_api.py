@@ -92,7 +92,7 @@ def test_paper_includes_subscribers_feedback(subscriber):
 
 def test_saved_papers_are_paginated(subscriber, monkeypatch):
     say(subscriber.token, "biorxiv:10.1101/1", "save")
-    monkeypatch.setattr(api, "PAGE", 1)
+    monkeypatch.setattr(api, "PAGE_SIZE", 1)
     pages = [call(f"/saved/?page={n}", subscriber.token).json() for n in (1, 2, 9, "x")]
     assert [page["page"] for page in pages] == [1, 2, 2, 1]
     assert {(page["count"], page["pages"]) for page in pages} == {(2, 2)}

@@ -111,7 +111,7 @@ def test_chip_lines_are_read_as_same_chips(client, papers):
 
 def of_subscriber(subscriber, **sent):
     form = InterestsForm(QueryDict(urlencode(sent)), subscriber=subscriber)
-    parts = chips.shown(form, NOW).items()
+    parts = chips.chips_of_form(form, NOW).items()
     return {name: lxml.html.fromstring(f"<div>{html}</div>") for name, html in parts}
 
 

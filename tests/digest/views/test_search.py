@@ -35,7 +35,7 @@ def test_search_finds_and_marks_words(client):
 def test_words_are_marked_in_any_spelling():
     for query, text in CASES["marked"]:
         terms, plain = frozenset(words.terms(query)), re.sub(r"[][]", "", text)
-        marked = re.findall("<mark>(.*?)</mark>", search_page.marked(plain, terms))
+        marked = re.findall("<mark>(.*?)</mark>", search_page.mark_terms(plain, terms))
         assert marked == re.findall(r"\[(.*?)\]", text)
         in_full = [w[0] for w in search_page.WORD.finditer(plain) if terms & {*words.terms(w[0])}]
         assert marked == in_full

@@ -66,7 +66,7 @@ def test_short_link_guesses_are_rate_limited(client, digest):
     wrong = [path.replace("/e/p", "/e/f"), path.replace("/e/p", "/e/d"), f"/e/{token}/"]
     wrong += [f"{path}1/", "/e/x/", path[:-3] + "xy/"]
     assert [client.get(url).status_code for url in wrong] == [404] * len(wrong)
-    for _ in range(reader.MAX_BAD_LINKS - len(wrong)):
+    for _ in range(reader.MAX_BAD_LINKS_AN_HOUR - len(wrong)):
         client.get("/e/x/")
     assert client.get("/e/x/").status_code == 429
     assert client.get(path).status_code == 302

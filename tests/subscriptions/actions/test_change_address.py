@@ -122,12 +122,12 @@ def test_other_letters_wait_on_when_the_change_is_cancelled(mover):
 def test_cancelling_a_change_affects_only_its_subscriber():
     mover, other = subscriber(), subscriber("other@example.org")
     change_address.request(other, NEW, now=NOW)
-    assert change_address.pending(mover) is None
+    assert change_address.pending_move(mover) is None
     change_address.request(mover, "third@example.org", now=NOW)
     change_address.request(mover, "elsewhere@example.org", now=NOW)
     change_address.keep_address(mover, now=NOW)
     signup.unsubscribe(mover.public_id, source=CONSENT_SOURCE, now=NOW)
-    assert change_address.pending(other).new_email == NEW
+    assert change_address.pending_move(other).new_email == NEW
 
 
 def test_later_request_replaces_the_earlier_one(client, clock):
@@ -338,7 +338,7 @@ def test_approval_waits_for_a_concurrent_replacement_or_erasure(mover, act, refu
 
 def fact(letter, kind, grade=""):
     made = {"kind": kind, "grade": grade, "noted_at": NOW, "via": "mail", "key": kind}
-    process._apply(LetterFact.objects.create(letter=letter, **made), letter, NOW)
+    process._act_on(LetterFact.objects.create(letter=letter, **made), letter, NOW)
 
 
 def test_bounced_new_address_does_not_block_the_old(mover):

@@ -103,7 +103,7 @@ def test_links_and_long_texts_are_refused(text):
 
 def set_list(group, address, now=NOW):
     address = invite.check_list(group, address, now)
-    invite.set_list(group, address, by="root", now=now)
+    invite.set_list(group, address, inviter="root", now=now)
     return make.fresh(group).mailing_list
 
 

@@ -35,7 +35,7 @@ def invited(*emails, topics=(), group=None, by="head", now=NOW, **settings):
     """Invite these addresses. Return why each was not, by address."""
     chosen = TopicSelection([*topics])
     entries = [invite.Entry(email, selection=chosen) for email in emails or [ADA]]
-    return dict(invite.invite(entries, SETTINGS | settings, group, by=by, now=now))
+    return dict(invite.invite(entries, SETTINGS | settings, group, inviter=by, now=now))
 
 
 def ada():
@@ -219,7 +219,7 @@ def test_known_address_is_refused_with_the_reason(state):
 def test_blocked_repeated_or_malformed_address_is_refused():
     suppression_list.add(ADA, "asked", NOW)
     entries = map(invite.Entry, [ADA, "new@example.org", "NEW@example.org", "nobody", "a\0@b.org"])
-    results = invite.invite([*entries], SETTINGS, None, by="head", now=NOW)
+    results = invite.invite([*entries], SETTINGS, None, inviter="head", now=NOW)
     reasons = [reason for _, reason in results]
     assert reasons[:3] == [REASONS["suppressed"], "", REASONS["repeated"]]
     assert all("look like an email address" in reason for reason in reasons[3:])
@@ -335,7 +335,7 @@ def test_mailing_list_counts_as_an_invitation(settings):
             with pytest.raises(ValidationError, match=said):
                 invite.check_list(one, address, NOW)
         else:
-            invite.set_list(one, invite.check_list(one, address, NOW), by="head", now=NOW)
+            invite.set_list(one, invite.check_list(one, address, NOW), inviter="head", now=NOW)
     erase.erase(ada(), now=NOW)
     assert invited(by="other", now=NOW + DAY)[ADA] == REASONS["invited"]
     with pytest.raises(ValidationError, match="invited before"):

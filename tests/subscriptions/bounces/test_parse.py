@@ -222,9 +222,9 @@ def test_messages_with_too_many_parts_are_not_parsed(mime):
 
 def test_long_header_field_is_read_up_to_a_limit(letter):
     """What stands behind is nobody's, also where it would name another letter."""
-    padded = f"x@example.org, {' ' * parse.FIELD_CHARACTERS}{address_of(letter)}"
+    padded = f"x@example.org, {' ' * parse.MAX_FIELD_LENGTH}{address_of(letter)}"
     assert receive(report(padded)) == "useless"
-    assert receive(report(padded[-parse.FIELD_CHARACTERS :].strip())) == "recorded"
+    assert receive(report(padded[-parse.MAX_FIELD_LENGTH :].strip())) == "recorded"
 
 
 def test_addresses_and_recipients_are_read_up_to_a_limit():

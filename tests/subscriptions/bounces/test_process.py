@@ -113,26 +113,26 @@ def test_report_on_an_unknown_letter_waits_for_it(settings, subscriber):
     """As after a restored backup, until reconcile has found the lost letters."""
     message_id = report_lost(settings, subscriber)
     assert state_of(subscriber) == "written to"
-    process.match_again(NOW + HOUR)
+    process.match_unmatched(NOW + HOUR)
     found = returned_mail.letter(subscriber)
     assert found.message_id == message_id
-    process.match_again(NOW + 2 * HOUR)
+    process.match_unmatched(NOW + 2 * HOUR)
     assert state_of(subscriber) == "bounced"
     assert found.facts.get().message_id == ""
 
 
 def test_concurrent_matches_of_one_letter_act_once(settings, subscriber, monkeypatch):
     report_lost(settings, subscriber)
-    named = process.letter_named
+    named = process.letter_by_message_id
 
     def meanwhile(message_id):
         found = named(message_id)
         LetterFact.objects.update(letter=found, message_id="")
         return found
 
-    monkeypatch.setattr(process, "letter_named", meanwhile)
+    monkeypatch.setattr(process, "letter_by_message_id", meanwhile)
     returned_mail.letter(subscriber)
-    process.match_again(NOW + HOUR)
+    process.match_unmatched(NOW + HOUR)
     assert state_of(subscriber) == "written to"
 
 
@@ -154,30 +154,30 @@ def test_locked_rows_delay_no_other_fact(settings, what):
     with another_session() as session:
         session.execute(f"SELECT 1 FROM {table} WHERE id = ANY(%s) FOR UPDATE", [ids])
         began = time.monotonic()
-        process.match_again(NOW + HOUR)
+        process.match_unmatched(NOW + HOUR)
         assert time.monotonic() - began < 4  # One alone would be waited for for five seconds.
     assert [state_of(one) for one in (*held, other)] == ["written to", "written to", "bounced"]
-    process.match_again(NOW + HOUR)
+    process.match_unmatched(NOW + HOUR)
     assert [state_of(one) for one in held] == ["bounced", "bounced"]
 
 
 def test_database_error_is_not_taken_for_a_lock(settings, subscriber, monkeypatch):
     report_lost(settings, subscriber)
     full = Mock(side_effect=OperationalError("the disk is full"))
-    monkeypatch.setattr(process, "letter_named", full)
+    monkeypatch.setattr(process, "letter_by_message_id", full)
     with pytest.raises(OperationalError, match="full"):
-        process.match_again(NOW + HOUR)
+        process.match_unmatched(NOW + HOUR)
 
 
 @pytest.mark.parametrize("off", [-DAY, 6 * DAY])
 def test_letter_is_found_days_off_its_message_id(letter, off):
     Letter.objects.update(created_at=message_ids.day_of(letter.message_id) + off)
-    assert process.letter_named(letter.message_id) == letter
+    assert process.letter_by_message_id(letter.message_id) == letter
 
 
 def test_unmatched_fact_is_deleted_after_weeks(settings, subscriber):
     report_lost(settings, subscriber)
-    process.match_again(NOW + 40 * DAY)
+    process.match_unmatched(NOW + 40 * DAY)
     assert not LetterFact.objects.exists()
 
 

@@ -183,7 +183,7 @@ def test_waiting_letter_shows_what_it_waits_for():
 
 
 def test_every_fact_has_words():
-    assert set(status.FACTS) == set(LetterFact.Kind)
+    assert set(status.FACT_SENTENCES) == set(LetterFact.Kind)
 
 
 # ---- The doctor

@@ -137,7 +137,7 @@ def test_replies_are_truncated_to_the_column():
 
 def test_bytes_are_dropped_once_the_letter_has_ended():
     letter = steps.past_the_final_check()
-    transitions.put_back(letter, NOW, until=NOW + 4 * HOUR)
+    transitions.put_back(letter, NOW, retry_at=NOW + 4 * HOUR)
     queue.sweep(NOW + 2 * HOUR)
     letter.refresh_from_db()
     assert transitions.frozen_bytes(letter).endswith(b"Hello.\r\n")
@@ -202,7 +202,7 @@ def test_each_letter_of_a_batch_keeps_its_bytes():
 def test_longer_of_hold_and_back_off_counts(minutes):
     letter = steps.letter_to(attempt=3)  # The next wait is an hour.
     letter = steps.claim(letter)
-    transitions.put_back(letter, NOW, until=NOW + minutes * MINUTE)
+    transitions.put_back(letter, NOW, retry_at=NOW + minutes * MINUTE)
     own = transitions.next_try_at(make.fresh(letter), NOW)
     assert own >= NOW + 60 * MINUTE
     assert letter.next_try_at == max(own, NOW + minutes * MINUTE)

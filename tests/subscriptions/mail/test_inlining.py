@@ -59,5 +59,5 @@ def test_inlining_fetches_nothing(monkeypatch):
     addresses, url = [], "http://127.0.0.1:9/x"
     monkeypatch.setattr(socket.socket, "connect", lambda self, address: addresses.append(address))
     page = f'<html><head><link rel="stylesheet" href="{url}"></head><body><img src="{url}"></body>'
-    inlining.inlined(f"{page}</html>", f"img {{ background: url({url}) }}", "")
+    inlining.inline_css(f"{page}</html>", f"img {{ background: url({url}) }}", "")
     assert addresses == []

@@ -72,7 +72,7 @@ def test_forms_with_an_old_slug_choose_the_merged_topic(old, stays):
 
 def test_form_opened_before_the_merge_keeps_followers(old):
     subscriber = make.subscriber(topics=[old])
-    form = InterestsForm.showing(subscriber)
+    form = InterestsForm.of(subscriber)
     assert form["topics"].value() == ["stays"]
     sent = InterestsForm(QueryDict(f"topics={form['topics'].value()[0]}"), subscriber=subscriber)
     assert sent.is_valid()

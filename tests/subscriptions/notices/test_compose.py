@@ -108,7 +108,7 @@ def test_question_gives_the_date_and_no_reply(outbox):
 # ---- In which language
 
 
-@pytest.mark.parametrize("kind", tokens.ASKING)
+@pytest.mark.parametrize("kind", tokens.QUESTION_KINDS)
 @pytest.mark.parametrize(("language", "written"), [("de", "de"), ("tlh", "en")])
 def test_notice_is_in_the_subscribers_language_or_english(monkeypatch, kind, language, written):
     monkeypatch.setattr(compose.render, "render", lambda *_: translation.get_language())

@@ -116,7 +116,7 @@ def test_expired_question_is_410_and_changes_nothing(client, clock, kind, fields
     assert everything() == before
 
 
-@pytest.mark.parametrize("kind", tokens.ASKING)
+@pytest.mark.parametrize("kind", tokens.QUESTION_KINDS)
 def test_link_from_before_an_unsubscribe_is_410(client, kind):
     subscriber = make.subscriber(unsubscribed_at=NOW + MINUTE)
     before = everything()

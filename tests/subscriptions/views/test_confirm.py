@@ -121,7 +121,7 @@ def invited_page(client, language="en", **sent):
     """Invite somebody to a group, and answer by the page of the link. Return the answer."""
     group = Group.objects.get_or_create(name="Lab")[0]
     choices = {"language": language}
-    invite.invite([invite.Entry("ada@x.org", "Ada")], choices, group, by="head", now=NOW)
+    invite.invite([invite.Entry("ada@x.org", "Ada")], choices, group, inviter="head", now=NOW)
     path, headers = url("confirm", Subscriber.objects.get()), {"accept-language": language}
     return client.post(path, sent) if sent else client.get(path, headers=headers)
 

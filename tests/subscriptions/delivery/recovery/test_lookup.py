@@ -18,7 +18,7 @@ from tests.helpers import data_files
 
 FROZEN = NOW - MINUTE
 BEFORE = NOW - HOUR
-AFTER = NOW + lookup.SETTLED + SECOND
+AFTER = NOW + lookup.SETTLING_TIME + SECOND
 LOGS = data_files.load("postfix_logs.toml")
 ID = "<digest.2026-06-01.4ac1@paperboy.example>"
 
@@ -282,7 +282,11 @@ def test_lines_ahead_of_the_files_own_time_prove_nothing(log, ask):
 def test_missing_year_is_found_over_new_year(log, ask):
     new_year = datetime(2027, 1, 1, tzinfo=UTC)
     left_at = new_year - MINUTE
-    log(connect(new_year - DAY), connect(new_year + lookup.SETTLED), at=new_year + lookup.SETTLED)
+    log(
+        connect(new_year - DAY),
+        connect(new_year + lookup.SETTLING_TIME),
+        at=new_year + lookup.SETTLING_TIME,
+    )
     assert ask(frozen_at=left_at, left_at=left_at) == "no"
 
 
@@ -296,7 +300,7 @@ def test_leap_day_is_read_a_year_later(log, ask):
 
 
 def test_only_the_end_of_a_big_log_is_read(log, ask, monkeypatch):
-    monkeypatch.setattr(postfix_log, "FIRST_STEP", 64)
+    monkeypatch.setattr(postfix_log, "FIRST_READ_BYTES", 64)
     old = [connect(BEFORE - number * MINUTE) for number in range(500, 0, -1)]
     log(*old, connect(FROZEN), named(NOW), queued(NOW), connect(AFTER))
     taken = []

@@ -101,7 +101,7 @@ def test_letter_cut_before_its_dot_did_not_arrive(postfix):
 
 
 def test_missing_letter_is_denied_once_the_log_continues(postfix, monkeypatch):
-    monkeypatch.setattr(lookup, "SETTLED", timedelta())
+    monkeypatch.setattr(lookup, "SETTLING_TIME", timedelta())
     began_at = beyond_the_log(postfix)
     assert ask(postfix, NEVER_SEEN, began_at=began_at) == "unknown"
 

@@ -64,7 +64,7 @@ class Line:
     def pump(self, seconds=0.02):
         """Let it do what it can, or wait so long until it can."""
         alarm = self.hub.spawn(self.hub.park, seconds)
-        self.hub.run(until=lambda: alarm.dead or (self._task is not None and self._task.dead))
+        self.hub.run(condition=lambda: alarm.dead or (self._task is not None and self._task.dead))
 
     def close(self):
         self.hub.kill()

@@ -38,7 +38,11 @@ def said(text):
 
 def test_reply_has_a_code_a_status_and_words():
     reply = said("550 5.1.1 No such user")
-    assert (reply.code, reply.enhanced, str(reply)) == (550, "5.1.1", "550 5.1.1 No such user")
+    assert (reply.code, reply.enhanced_status, str(reply)) == (
+        550,
+        "5.1.1",
+        "550 5.1.1 No such user",
+    )
     assert "\x00" not in str(said("550 no \x00\x1b[31m"))  # It goes into the database.
 
 
@@ -83,7 +87,7 @@ def test_endless_reply_fills_no_memory():
 
 def test_enhanced_status_is_read_after_the_code():
     for text, status in DATA["enhanced"]:
-        assert said(text).enhanced == (status or None)
+        assert said(text).enhanced_status == (status or None)
 
 
 def test_only_250_at_the_dot_is_acceptance():

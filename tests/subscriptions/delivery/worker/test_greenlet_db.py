@@ -85,9 +85,9 @@ def test_running_job_is_finished_when_other_tasks_are_killed(database):
     hub = database.hub
     hub.spawn(database.do, job)
     hub.spawn(hub.park)
-    hub.run(until=lambda: not database.is_free)
-    hub.kill(but=database.worker)
-    hub.run(until=lambda: database.is_free)
+    hub.run(condition=lambda: not database.is_free)
+    hub.kill(spared=database.worker)
+    hub.run(condition=lambda: database.is_free)
     assert MimeBatch.objects.count() == 1
 
 

@@ -185,7 +185,7 @@ def test_time_limit_leaves_no_answered_letter_open(server, monkeypatch, stage, r
 @pytest.mark.parametrize("stage", ["rendered", "offered", "at the check"])
 def test_time_limit_releases_letters_without_a_dot(server, stage):
     def is_stopping():
-        at_check = round_.worker and round_.worker.batcher.at_check
+        at_check = round_.worker and round_.worker.batcher.check_queue
         if at_check if stage == "at the check" else letters_at(round_, stage):
             end_time()
         return False
