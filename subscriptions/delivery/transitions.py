@@ -135,7 +135,7 @@ def crash_suspects(now: datetime, medium: Q = Letter.EMAILS, limit: int = 10) ->
     Each must be claimed alone: rendering it may be what kills workers, and with them the attempts
     of other letters.
     """
-    due = Letter.objects.due(now).filter(medium, stumbles__gte=SUSPECT_AFTER)
+    due = Letter.objects.due(now).filter(medium, failed_attempts__gte=SUSPECT_AFTER)
     return list(due.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
 
 
@@ -250,14 +250,15 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     if not new:
         return passed
     mimes = [frozen[letter.id].mime for letter in new]
-    volley = MimeBatch.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
+    batch = MimeBatch.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
     rows, offset = [], 0
     for letter, mime in zip(new, mimes, strict=True):
         message = frozen[letter.id]
         row = {"message_id": message.message_id, "frozen_at": message.frozen_at}
         rows.append(row | {"mime_offset": offset, "mime_size": len(mime)})
         offset += len(mime)
-    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, volley=volley, **fields)
+    fields["mime_batch"] = batch
+    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, **fields)
 
 
 def _compressed(mime) -> bytes:
