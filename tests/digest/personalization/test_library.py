@@ -97,7 +97,7 @@ def test_null_character_is_reported_by_its_context(client):
 
 
 def test_text_too_long_for_preview_is_refused(client):
-    text = "On all the soups\n" * (library.MAX_TEXT // 17 + 1)
+    text = "On all the soups\n" * (library.MAX_TEXT_BYTES // 17 + 1)
     response = look(client, make.subscriber(), text)
     assert response.status_code == 400
     assert "at most 1 MB can be pasted" in words_of(response)
@@ -374,7 +374,7 @@ def test_removing_papers_fails_when_subscriber_was_erased(subscriber):
 
 
 def test_removing_papers_keeps_the_page(client, subscriber, monkeypatch):
-    monkeypatch.setattr(library, "PAGE", 2)
+    monkeypatch.setattr(library, "PAGE_SIZE", 2)
     personalization_library.add(
         subscriber, "\n".join(f"On the soups of {year}" for year in YEARS), NOW
     )
