@@ -159,7 +159,7 @@ async def use_client(url, token, mode):
 def test_official_client_lists_tools_reads_digest_and_gives_feedback(live_server, subscriber, mode):
     services.require("mcp")
     tools, digest, said = asyncio.run(use_client(live_server.url, subscriber.token, mode))
-    assert tools == mcp.CALLS.keys()
+    assert tools == mcp.TOOL_FUNCTIONS.keys()
     assert len(digest.structured_content["papers"]) == 2
     assert said.structured_content["is_saved"]
     assert subscriber.feedback.get().saved_at == NOW
