@@ -42,11 +42,13 @@ def export(subscriber: models.Subscriber) -> dict:
 def rows(queryset: QuerySet, *related: str, omitted: tuple[str, ...] = (), **aliases) -> list[dict]:
     """Return the rows in their order of creation, ready for JSON, without keys and relations.
 
-    `related` and `aliases` add fields of related rows, as for QuerySet.values.
+    The keys are columns, which keep their names. `related` and `aliases` add fields of related
+    rows, as for QuerySet.values.
     """
-    fields = [
-        field.name
+    columns = {
+        field.name: field.column
         for field in queryset.model._meta.concrete_fields
         if not field.is_relation and not field.primary_key and field.name not in omitted
-    ]
-    return list(queryset.order_by("pk").values(*fields, *related, **aliases))
+    }
+    values = queryset.order_by("pk").values(*columns, *related, **aliases)
+    return [{columns.get(name, name): row[name] for name in row} for row in values]

@@ -30,6 +30,8 @@ VOLATILE = [
     (re.compile(r'nonce-[\w+/=-]+|nonce="[^"]+"'), "NONCE"),
     (re.compile(r"\b[0-9a-f]{12,64}\b|[\w-]{40,}|=_\w+|={5,}\d+=="), "ID"),
     (re.compile(r"\b\d+(\.\d+)? (seconds?|ms|MB|minutes?)\b"), "N UNIT"),
+    (re.compile(r"\b(column|field)-\w+"), r"\1"),  # CSS classes of the panel's columns.
+    (re.compile(r'<option value="\d+">(?=[^<]* \| Can )'), "<option>"),  # Rows of permissions.
 ]
 UNSTABLE_HEADERS = ("Content-Length", "ETag", "Last-Modified", "Expires")
 PAGES = Path(__file__).with_name("same_output_pages.txt").read_text().split()
