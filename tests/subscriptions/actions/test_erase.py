@@ -136,7 +136,7 @@ def test_export_has_every_column_of_the_subscribers_rows(panel):
         assert model in looked_at or not leads_to & looked_at, model
     for row in rows:
         values = {
-            field.name: field.value_from_object(row)
+            field.column: field.value_from_object(row)
             for field in row._meta.concrete_fields
             if not (field.is_relation or field.primary_key)
             and field.name not in EXPORTED_OTHERWISE.get(type(row).__name__, ())
