@@ -214,8 +214,8 @@ def _authors(paper) -> list[str]:
 def split_name(name: str) -> tuple[str, str] | None:
     """Return the family name and the given name, or None if it isn't clear which is which.
 
-    >>> parts("Jan van der Berg"), parts("D. E. Knuth"), parts("Gabriel García Márquez")
-    (('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None)
+    >>> [split_name(name) for name in ("Jan van der Berg", "D. E. Knuth", "Gabriel García Márquez")]
+    [('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None]
     """
     *given_names, family_name = name.split()
     if not given_names or not _is_name(family_name):

@@ -58,10 +58,10 @@ def add(subscriber, text: str, now) -> Changes:
     Missing fields are taken from papers of the database. Adding the same again changes nothing.
     Raises Subscriber.DoesNotExist if the subscriber was erased meanwhile.
     """
-    parsed_text = _read(text)
+    parsed = _read(text)
     with transaction.atomic():
         subscriber.locked()
-        changes = _changes(subscriber, *parsed_text, now)
+        changes = _changes(subscriber, *parsed, now)
         if changes.new_papers:
             displaced = changes.replaced + changes.removed
             added = [paper.identity for paper in changes.new_papers]
@@ -109,7 +109,8 @@ def remove(subscriber, papers) -> None:
         identities = {*papers.values_list("identity", flat=True)}
         papers.delete()
         for upload in LibraryUpload.objects.filter(subscriber=subscriber):
-            upload.displaced = [p for p in upload.displaced if p["identity"] not in identities]
+            rows = upload.displaced
+            upload.displaced = [row for row in rows if row["identity"] not in identities]
             upload.save()
         _read_zotero_again(subscriber)
         if identities:
