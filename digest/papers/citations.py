@@ -38,10 +38,8 @@ DOI = re.compile(r"10\.\d{4,9}/[^\s{}\\]+")
 LATIN = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ"
 NAME = re.compile(rf"[{LATIN}]+(?:[-'’][{LATIN}]+)*")
 INITIALS = re.compile(rf"(?:[{LATIN}]\.-?)*[{LATIN}]\.?")
-PARTICLES = frozenset(
-    """
-    af av da das de del della den der di do dos du la le ten ter van von zu zum zur
-    """.split()  # noqa: SIM905, a list of quoted words is harder to read
+PARTICLES = frozenset(  # A list of quoted words is harder to read.
+    "af av da das de del della den der di do dos du la le ten ter van von zu zum zur".split()  # noqa: SIM905
 )
 #: Words in the names of groups.
 GROUP_WORDS = frozenset(

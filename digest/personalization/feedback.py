@@ -82,11 +82,8 @@ def known_paper_ids(subscriber) -> set[str]:
 
 def request_learning(subscriber) -> None:
     """Mark the preference model as outdated."""
-    ReaderModel.objects.update_or_create(
-        subscriber=subscriber,
-        defaults={"feedback_count": F("feedback_count") + 1},
-        create_defaults={"feedback_count": 1},
-    )
+    update, creation = {"feedback_count": F("feedback_count") + 1}, {"feedback_count": 1}
+    ReaderModel.objects.update_or_create(update, creation, subscriber=subscriber)
 
 
 def set_learning(subscriber, learns: bool) -> None:

@@ -70,11 +70,8 @@ def add(subscriber, text: str, now) -> Changes:
             # The first ones count as added last.
             LibraryPaper.objects.bulk_create(reversed(changes.new_papers))
             _forget_upload(subscriber)
-            LibraryUpload.objects.create(
-                subscriber=subscriber,
-                added=added,
-                displaced=[_to_json(paper) for paper in displaced],
-            )
+            rows = [_to_json(paper) for paper in displaced]
+            LibraryUpload.objects.create(subscriber=subscriber, added=added, displaced=rows)
             feedback.request_learning(subscriber)
     return changes
 
@@ -91,10 +88,8 @@ def undo(subscriber, upload_id: int) -> bool:
         if upload is None:
             return False
         deleted, _counts = subscriber.library.filter(identity__in=upload.added).delete()
-        LibraryPaper.objects.bulk_create(
-            (LibraryPaper(subscriber=subscriber, **paper) for paper in upload.displaced),
-            ignore_conflicts=True,
-        )
+        papers = [LibraryPaper(subscriber=subscriber, **row) for row in upload.displaced]
+        LibraryPaper.objects.bulk_create(papers, ignore_conflicts=True)
         upload.delete()
         _read_zotero_again(subscriber)
         if deleted or upload.displaced:

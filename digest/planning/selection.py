@@ -256,9 +256,8 @@ def first_digest(
     second_window, second_choices = second_chances(window), []
     if second_window.papers.ids:
         (second_choices,) = _choose_again([profile], [excluded], window, second_window)
-    return _with_second_chances(choices, second_choices, profile.size), count_new(
-        window, 0, excluded
-    )
+    choices = _with_second_chances(choices, second_choices, profile.size)
+    return choices, count_new(window, 0, excluded)
 
 
 # ---- Reasons

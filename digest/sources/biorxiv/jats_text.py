@@ -63,8 +63,8 @@ def replace_marks(text: str) -> str:
     'TGF-β rose by ∼5 ± 1, in ATP too'
     """
     for start, end in CUT:
-        first, *parts = text.split(start)
-        text = first + "".join(part.partition(end)[2] if end in part else part for part in parts)
+        kept, *sections = text.split(start)
+        text = kept + "".join(text.partition(end)[2] if end in text else text for text in sections)
     for mark, replacement in MARKS:
         text = mark.sub(replacement, text)
     return NAME.sub(_sign, text)
