@@ -86,8 +86,7 @@ def windows(now) -> tuple[Window, Window]:
     """Return the window of a first digest, and one that has at least the last week."""
     model, day = model_store.in_use(), schedule.local_day(now, UTC)
     first_window, days = candidate_windows.announced(model, day), PREVIEW_DAYS - settings.NEW_DAYS
-    window = candidate_windows.announced(model, day, days) if days > 0 else first_window
-    return first_window, window
+    return first_window, candidate_windows.announced(model, day, days) if days > 0 else first_window
 
 
 def first_digest(

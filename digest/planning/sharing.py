@@ -77,9 +77,8 @@ def add_shared_papers(dues: Iterable[DueSubscriber], window: Window) -> None:
             for pk in receiver_ids:
                 members_by_receiver[pk].append((due, name))
     first_day = window.day - timedelta(days=SHARED_DAYS)
-    picks = Pick.objects.leading().filter(digest__day__gt=first_day, **not_withdrawn)
-    picks = picks.filter(digest__subscriber__in=members_by_receiver)
-    picks = picks.order_by("-digest__day", "position")
+    picks = Pick.objects.leading().order_by("-digest__day", "position").filter(**not_withdrawn)
+    picks = picks.filter(digest__subscriber__in=members_by_receiver, digest__day__gt=first_day)
     for pk, paper, day in picks.values_list("subscriber", "paper", "paper__day"):
         for due, name in members_by_receiver[pk]:
             offers.append((due, day, Choice(paper, 0.0, "group", "shared", name)))
