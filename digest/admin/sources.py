@@ -94,7 +94,7 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
     def fetch(self, request, form):
         source, started_titles = form.cleaned_data["source"], []
         for name, title in registry.titles([source] if source else registry.enabled()).items():
-            if refusal := harvest.refuse_fetch(name, timezone.now()):
+            if refusal := harvest.reserve_fetch(name, timezone.now()):
                 self.message_user(request, f"Not started: {title} {refusal}.", messages.WARNING)
                 continue
             enqueue(tasks.harvest_source, name)

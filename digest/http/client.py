@@ -269,9 +269,8 @@ def post(
     url = addresses.with_params(url, {})
     addresses.check(url, private_hosts)
     parts, port = addresses.parts_of(url, url)
-    wire = _Wire(
-        addresses.resolved, time.monotonic() + max_seconds, parts.hostname in private_hosts
-    )
+    is_trusted = parts.hostname in private_hosts
+    wire = _Wire(addresses.resolved, time.monotonic() + max_seconds, is_trusted)
     headers |= {"User-Agent": user_agent, "Content-Type": "application/json", "Connection": "close"}
     try:
         with (

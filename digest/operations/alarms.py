@@ -197,8 +197,7 @@ def known_alarms(now) -> list[ActiveAlarm]:
 
 def violated_invariants(now) -> list[ActiveAlarm]:
     """Return the invariants that the newest letters of the last days violate."""
-    since = now - invariants.RECENT
-    results = invariants.examine(now, since, newest=invariants.NEWEST)
+    results = invariants.examine(now, now - invariants.RECENT, newest=invariants.NEWEST)
     return _violation_alarms(results, HOLDS_FOR_RARE)
 
 
@@ -210,8 +209,7 @@ def refused_digests(now) -> list[ActiveAlarm]:
 
 def invariants_violated_earlier(now) -> list[ActiveAlarm]:
     """Return the invariants that the other letters of these days violate."""
-    since = now - invariants.RECENT
-    results = invariants.examine_older(now, since, invariants.NEWEST)
+    results = invariants.examine_older(now, now - invariants.RECENT, invariants.NEWEST)
     return _violation_alarms(results, HOLDS_FOR_HOURLY)
 
 
@@ -281,7 +279,9 @@ def notify(now) -> None:
         lines = [f"[{alarm.name}] {alarm.text}" for alarm in new_alarms]
         lines += [f"[{alarm.name}] Resolved: {alarm.text}" for alarm in ended_alarms]
         if lines and send(lines):
-            new_ids, ended_ids = ([alarm.pk for alarm in row] for row in (new_alarms, ended_alarms))
+            new_ids, ended_ids = (
+                [alarm.pk for alarm in rows] for rows in (new_alarms, ended_alarms)
+            )
             Alarm.objects.filter(pk__in=new_ids).update(notified_at=now)
             Alarm.objects.filter(pk__in=ended_ids).update(end_notified_at=now)
     finally:

@@ -94,12 +94,12 @@ def _subscribers(begin, end):
     """
     suppressed, unsubscribed = Q(suppressed_at__lt=end), Q(unsubscribed_at__lt=end)
     confirmed, paused = Q(confirmed_at__lt=end), Q(paused_until__gt=begin.date())
-    remains = ~suppressed & ~unsubscribed
+    is_subscribed = ~suppressed & ~unsubscribed
     people = Subscriber.objects.people().filter(Q(asked_at__lt=end) | confirmed)
     return people.aggregate(
-        active=Count("pk", filter=remains & confirmed & ~paused),
-        paused=Count("pk", filter=remains & confirmed & paused),
-        pending=Count("pk", filter=remains & ~confirmed),
+        active=Count("pk", filter=is_subscribed & confirmed & ~paused),
+        paused=Count("pk", filter=is_subscribed & confirmed & paused),
+        pending=Count("pk", filter=is_subscribed & ~confirmed),
         unsubscribed=Count("pk", filter=~suppressed & unsubscribed),
         suppressed=Count("pk", filter=suppressed),
     )

@@ -159,7 +159,7 @@ def _examine_letters(ids, now) -> list[InvariantResult]:
 
 
 def overdue(now, delay: timedelta) -> QuerySet:
-    """Return the subscribers whose digest has been due for longer than `late`.
+    """Return the subscribers whose digest has been due for longer than `delay`.
 
     Not those who may wait: for the day's papers, at most HARVEST_GRACE; or while the previous
     digest may be sent again. None while sending is stopped, since then nothing is planned.
@@ -179,10 +179,10 @@ def _not_planned(_, now):
 
 def _never_due(_, now):
     # Digest days come at least once a week, except for dates that a time zone leaves out.
-    paused = Q(paused_until__gte=now.date() - timedelta(days=1))
-    monthly = Q(is_monthly=False) | Q(next_due_at__gt=now + MAX_NEXT_MONTHLY)
-    too_late = Q(next_due_at__gt=now + MAX_NEXT_DUE) & monthly & ~paused
-    return Subscriber.objects.subscribed().filter(Q(next_due_at=None) | too_late)
+    is_paused = Q(paused_until__gte=now.date() - timedelta(days=1))
+    exceeds_month = Q(is_monthly=False) | Q(next_due_at__gt=now + MAX_NEXT_MONTHLY)
+    is_too_late = Q(next_due_at__gt=now + MAX_NEXT_DUE) & exceeds_month & ~is_paused
+    return Subscriber.objects.subscribed().filter(Q(next_due_at=None) | is_too_late)
 
 
 def _open_too_long(_, now):
@@ -228,11 +228,11 @@ def _uncounted_retries(letters, now):
 
     Such an attempt is a resend, or a failed attempt if the mail server surely has nothing.
     """
-    retries = letters.events.filter(old_state=State.UNCERTAIN, new_state=State.PLANNED).values(
-        "letter"
-    )
+    retries = letters.events.filter(old_state=State.UNCERTAIN, new_state=State.PLANNED)
     counted_retries = F("letter__repeats") + F("letter__failed_attempts")
-    uncounted_retries = retries.annotate(count=Count("pk")).filter(count__gt=counted_retries)
+    uncounted_retries = (
+        retries.values("letter").annotate(count=Count("pk")).filter(count__gt=counted_retries)
+    )
     return letters.rows.filter(pk__in=uncounted_retries.values("letter"))
 
 

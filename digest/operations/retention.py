@@ -3,7 +3,6 @@
 tests/digest/operations/test_retention.py says for every table how its size is limited.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 
@@ -30,34 +29,23 @@ from subscriptions.security import rate_limits, suppression_list
 UNCONFIRMED = timedelta(days=30)  # Addresses that were not confirmed.
 
 
-@dataclass(frozen=True)
-class Age:
-    """Rows are deleted when `field` is longer ago than the setting `keep`."""
-
-    table: type[Model]
-    field: str
-    keep: str
-
-    def purge(self, now) -> int:
-        cutoff = now - getattr(settings, self.keep)
-        return self.table.objects.filter(**{f"{self.field}__lt": cutoff}).delete()[0]
-
-
-BY_AGE = [
-    Age(Observation, "day", "KEEP_OBSERVATIONS"),
-    Age(Harvest, "touched_at", "KEEP_HARVESTS"),
-    Age(Coverage, "day", "KEEP_HARVESTS"),
-    Age(Alarm, "ended_at", "KEEP_HARVESTS"),
-    Age(Response, "fetched_at", "KEEP_RESPONSES"),
-    Age(LogEntry, "action_time", "KEEP_TRAIL"),
-    Age(Message, "starts_at", "KEEP_LETTERS"),
+#: Rows of a model are deleted when the field is longer ago than the setting.
+MAX_AGES: list[tuple[type[Model], str, str]] = [
+    (Observation, "day", "KEEP_OBSERVATIONS"),
+    (Harvest, "touched_at", "KEEP_HARVESTS"),
+    (Coverage, "day", "KEEP_HARVESTS"),
+    (Alarm, "ended_at", "KEEP_HARVESTS"),
+    (Response, "fetched_at", "KEEP_RESPONSES"),
+    (LogEntry, "action_time", "KEEP_TRAIL"),
+    (Message, "starts_at", "KEEP_LETTERS"),
 ]
 
 
 def purge(now) -> None:
     """Delete what is older than the settings say."""
-    for age in BY_AGE:
-        age.purge(now)
+    for model, field, setting in MAX_AGES:
+        cutoff = now - getattr(settings, setting)
+        model.objects.filter(**{f"{field}__lt": cutoff}).delete()
     retention.purge(now)
     unreadable.purge(now - unreadable.KEEP)
     for recommendation in Recommendation.objects.outdated(now):

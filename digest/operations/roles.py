@@ -9,17 +9,15 @@ from django.db.models import Q
 
 OPERATOR, CURATOR, VIEWER = "operator", "curator", "viewer"
 APPS = ("digest", "subscriptions")
+ACTIONS = ("view", "add", "change", "delete")
 
 #: No personal data: counts, papers, and where they come from.
 VIEWED_MODELS = ("figures", "alarm", "paper", "harvest", "coverage", "fittedmodel", "sourceconfig")
 VIEWED = [f"digest.view_{name}" for name in VIEWED_MODELS]
 #: What a curator may do besides.
-CURATED = [f"subscriptions.{act}_topic" for act in ("view", "add", "change", "delete")]
+CURATED = [f"subscriptions.{action}_topic" for action in ACTIONS]
 #: What an operator may do outside of both apps. See subscriptions/admin/users.py.
-OPERATED = [
-    *(f"auth.{act}_user" for act in ("view", "add", "change", "delete")),
-    "admin.view_logentry",
-]
+OPERATED = [*(f"auth.{action}_user" for action in ACTIONS), "admin.view_logentry"]
 
 
 def update_groups(**kwargs) -> None:

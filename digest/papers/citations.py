@@ -38,10 +38,8 @@ DOI = re.compile(r"10\.\d{4,9}/[^\s{}\\]+")
 LATIN = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ"
 NAME = re.compile(rf"[{LATIN}]+(?:[-'’][{LATIN}]+)*")
 INITIALS = re.compile(rf"(?:[{LATIN}]\.-?)*[{LATIN}]\.?")
-PARTICLES = frozenset(
-    """
-    af av da das de del della den der di do dos du la le ten ter van von zu zum zur
-    """.split()  # noqa: SIM905, a list of quoted words is harder to read
+PARTICLES = frozenset(  # A list of quoted words is harder to read.
+    "af av da das de del della den der di do dos du la le ten ter van von zu zum zur".split()  # noqa: SIM905
 )
 #: Words in the names of groups.
 GROUP_WORDS = frozenset(
@@ -214,8 +212,8 @@ def _authors(paper) -> list[str]:
 def split_name(name: str) -> tuple[str, str] | None:
     """Return the family name and the given name, or None if it isn't clear which is which.
 
-    >>> parts("Jan van der Berg"), parts("D. E. Knuth"), parts("Gabriel García Márquez")
-    (('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None)
+    >>> [split_name(name) for name in ("Jan van der Berg", "D. E. Knuth", "Gabriel García Márquez")]
+    [('van der Berg', 'Jan'), ('Knuth', 'D. E.'), None]
     """
     *given_names, family_name = name.split()
     if not given_names or not _is_name(family_name):

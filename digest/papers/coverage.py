@@ -119,8 +119,8 @@ def _is_skipped(day):
 
 def _states(day) -> list[str]:
     """Return the state of each category that is read. It is empty if none was stored."""
-    rows = Coverage.objects.filter(source="arxiv", day=day).values_list("category", "state")
-    states = dict(rows)
+    rows = Coverage.objects.filter(source="arxiv", day=day)
+    states = dict(rows.values_list("category", "state"))
     return [states.get(category, "") for category in registry.arxiv_categories()]
 
 
@@ -140,16 +140,18 @@ def receipt_json(now: datetime) -> dict:
 
 
 def alarms(now: datetime) -> list[str]:
-    """Return a sentence about what should have been announced and is not stored."""
+    """Return sentences about lists that should be stored and are not."""
     day = expected_day(now)
     recent_lists = Coverage.objects.filter(source="arxiv", day__gte=day - MAX_UNUSED, day__lt=day)
     if not recent_lists.exists() or is_verified(now) or now < release_time(day) + ALARM_AFTER:
         return []
     rows = Coverage.objects.filter(source="arxiv", day=day).exclude(state__in=COMPLETE)
-    by_state: dict[str, list[str]] = {}
+    categories_by_state: dict[str, list[str]] = {}
     for row in rows:
-        by_state.setdefault(row.get_state_display(), []).append(row.category)
-    problems = [f"{', '.join(categories)}: {state}" for state, categories in by_state.items()]
+        categories_by_state.setdefault(row.get_state_display(), []).append(row.category)
+    problems = [
+        f"{', '.join(categories)}: {state}" for state, categories in categories_by_state.items()
+    ]
     details = "; ".join(problems) or "not every category was fetched"
     return [f"arXiv's list of {day:%A, %-d %B} is incomplete: {details}."]
 

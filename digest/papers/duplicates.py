@@ -31,13 +31,13 @@ def _doi_pairs(papers):
     for doi, paper_id in papers.order_by().filter(doi__gt="").values_list(Lower("doi"), "pk"):
         ids_by_doi[doi].append(paper_id)
     for dois in batched(ids_by_doi, BATCH):
-        rows = Paper.objects.with_doi(dois).order_by().values_list("lower_doi", "pk")
-        for doi, alias in rows:
+        aliases = Paper.objects.with_doi(dois).order_by()
+        for doi, alias in aliases.values_list("lower_doi", "pk"):
             yield from ((alias, pk) for pk in ids_by_doi[doi] if _source(pk) != _source(alias))
 
 
 def _title_pairs(papers):
-    """Yield the ids of works with one title like `_doi_pairs`."""
+    """Yield pairs of ids, as `_doi_pairs` does, of works with one title."""
     fields = ("pk", "title", "abstract", "authors")
     group_by_title = defaultdict(list)
     for paper in title_lookup.with_shared_title(papers.order_by()).values(*fields):
@@ -47,10 +47,10 @@ def _title_pairs(papers):
     # With their capitals: a database may not know that "λcdm" is "ΛCDM".
     titles = {paper["title"] for group in group_by_title.values() for paper in group}
     namesakes = title_lookup.with_similar_titles(Paper.objects.order_by(), titles)
-    for other in namesakes.values(*fields):
-        for paper in group_by_title.get(other["title"].casefold(), ()):
-            if _is_one_work(paper, other):
-                yield other["pk"], paper["pk"]
+    for namesake in namesakes.values(*fields):
+        for paper in group_by_title.get(namesake["title"].casefold(), ()):
+            if _is_one_work(paper, namesake):
+                yield namesake["pk"], paper["pk"]
 
 
 def _is_one_work(paper, other):
@@ -80,12 +80,12 @@ def _name_pairs(authors):
     authors.is_called, because the titles are equal, and initials may lack a hyphen ("Chen-Xiao
     Gao", "Gao, C.").
     """
-    people = set()
+    pairs = set()
     for name in authors:
         words = _words(name)[:MAX_NAME_WORDS]
         name_pairs = {(word, other[0]) for word, other in permutations(words, 2) if len(word) > 1}
-        people |= name_pairs or {tuple(words)}
-    return people - {()}
+        pairs |= name_pairs or {tuple(words)}
+    return pairs - {()}
 
 
 def _words(string):

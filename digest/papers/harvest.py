@@ -115,8 +115,8 @@ def try_start(name: str, now) -> bool:
     return lease.acquire() and not is_running(name, now)
 
 
-def refuse_fetch(name: str, now) -> str:
-    """Return why an operator may not have a source fetched now, or "" and reserve the fetch.
+def reserve_fetch(name: str, now) -> str:
+    """Reserve a fetch by an operator. Return why it is refused, or an empty string.
 
     At most as often as arXiv is asked by the schedule, except after a failed run.
     """
@@ -206,13 +206,13 @@ def _resume(harvest, now):
 
 def _store(harvest, batch: Batch, problems, now):
     """Store one batch and the cursor in one transaction."""
-    tally = store.Tally()
+    counts = store.StoreCounts()
     with transaction.atomic():
-        store.store(batch.records, tally, now=now, source=harvest.source)
+        store.store(batch.records, counts, now=now, source=harvest.source)
         coverage.record(harvest.source, batch, now)
         harvest.records += len(batch.records)
-        harvest.new += tally.new
-        harvest.changed += tally.changed
+        harvest.new += counts.new
+        harvest.changed += counts.changed
         harvest.unreadable += len(batch.errors)
         harvest.cursor, harvest.touched_at = batch.cursor, now
         harvest.save()

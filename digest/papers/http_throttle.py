@@ -37,20 +37,12 @@ class DatabaseCache:
 
     def get(self, key: str) -> Entry | None:
         row = Response.objects.filter(key=_row_key(key)).first()
-        if row is None:
-            return None
-        return Entry(zlib.decompress(row.body), row.headers, row.fetched_at)
+        return row and Entry(zlib.decompress(row.body), row.headers, row.fetched_at)
 
     def put(self, key: str, entry: Entry) -> None:
-        Response.objects.update_or_create(
-            key=_row_key(key),
-            defaults={
-                "url": key,
-                "headers": entry.headers,
-                "body": zlib.compress(entry.body),
-                "fetched_at": entry.fetched_at,
-            },
-        )
+        fields = {"url": key, "headers": entry.headers, "fetched_at": entry.fetched_at}
+        fields["body"] = zlib.compress(entry.body)
+        Response.objects.update_or_create(key=_row_key(key), defaults=fields)
 
 
 def _row_key(key):

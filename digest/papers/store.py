@@ -24,12 +24,12 @@ FIELDS = [
     *FACTS,
     *("day", "day_is_estimate", "upvotes", "version", "is_withdrawn", "is_sample", "changed_at"),
 ]
-COUNTS = ("upvotes", "num_comments", "github_stars")
+POPULARITY_FIELDS = ("upvotes", "num_comments", "github_stars")
 Kind = PaperEvent.Kind
 
 
 @dataclass
-class Tally:
+class StoreCounts:
     """How many papers were new, changed, or unchanged. Several records may be of one paper."""
 
     new: int = 0
@@ -43,29 +43,29 @@ class Tally:
 
 def store(
     records: Iterable[Record],
-    tally: Tally | None = None,
+    counts: StoreCounts | None = None,
     *,
     now,
     source: str = "",
     replaces_days: bool = False,
     is_sample: bool = False,
-) -> Tally:
-    """Store the records. Return the tally, which is updated batch by batch.
+) -> StoreCounts:
+    """Store the records. Return the counts, which are updated batch by batch.
 
     Popularity counts are those of today if there is a `source`, else of an unknown day. A paper
     keeps the earliest day, unless the records' days replace known ones.
     """
-    tally = tally or Tally()
+    counts = counts or StoreCounts()
     for batch in batched(records, BATCH):
         try:
-            _store_batch(batch, tally, now, source, replaces_days, is_sample)
+            _store_batch(batch, counts, now, source, replaces_days, is_sample)
         except IntegrityError:  # Another process stored one of the new papers first.
-            _store_batch(batch, tally, now, source, replaces_days, is_sample)
-    return tally
+            _store_batch(batch, counts, now, source, replaces_days, is_sample)
+    return counts
 
 
 @transaction.atomic
-def _store_batch(batch, tally, now, source, replaces_days, is_sample):
+def _store_batch(batch, counts, now, source, replaces_days, is_sample):
     batch = _with_preprints(batch)
     # Locked, because another import's changes would be lost. Ordered, to avoid deadlocks. Without
     # the key, because foreign keys of new picks need not wait then.
@@ -90,9 +90,9 @@ def _store_batch(batch, tally, now, source, replaces_days, is_sample):
     PaperEvent.objects.bulk_create(events, ignore_conflicts=True)
     if source:
         _observe(batch, source, now)
-    tally.new += len(new_papers)
-    tally.changed += len(changed_papers)
-    tally.unchanged += len(stored_papers) - len(changed_papers)
+    counts.new += len(new_papers)
+    counts.changed += len(changed_papers)
+    counts.unchanged += len(stored_papers) - len(changed_papers)
 
 
 def _with_preprints(batch):
@@ -175,18 +175,18 @@ def _events(paper, record, now):
 
 
 def _observe(batch, source, now):
-    """Store the counts of the day. The last of a day replace earlier ones."""
+    """Store the day's popularity counts. Later ones replace earlier ones."""
     observations, day = {}, timezone.localdate(now)
     for record in batch:
-        counts = {name: getattr(record, name) for name in COUNTS}
-        if any(count is not None for count in counts.values()):
-            row = Observation(paper_id=record.id, source=source, day=day, **counts)
+        popularity = {name: getattr(record, name) for name in POPULARITY_FIELDS}
+        if any(value is not None for value in popularity.values()):
+            row = Observation(paper_id=record.id, source=source, day=day, **popularity)
             observations[record.id] = row
     Observation.objects.bulk_create(
         observations.values(),
         update_conflicts=True,
         unique_fields=["paper", "source", "day"],
-        update_fields=COUNTS,
+        update_fields=POPULARITY_FIELDS,
     )
 
 

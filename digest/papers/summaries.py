@@ -84,10 +84,10 @@ def ask(title: str, abstract: str, language: str) -> tuple[str, str]:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, RecursionError, LookupError, TypeError):
         raise NoAnswer("it answered in another format, or was cut off") from None
-    return checked(content, title, abstract, language)
+    return parse_answer(content, title, abstract, language)
 
 
-def checked(content: str, title: str, abstract: str, language: str) -> tuple[str, str]:
+def parse_answer(content: str, title: str, abstract: str, language: str) -> tuple[str, str]:
     """Return the title and the sentence of a model's answer. Raises BadAnswer.
 
     The title is empty in English, as the authors' own is shown.
@@ -141,7 +141,7 @@ def write(pairs: Collection[tuple[str, str]], clock: Callable[[], datetime]) -> 
     missing_pairs = [
         (papers[paper], language)
         for paper, language in pairs
-        if paper in papers and (paper, language, source_of(papers[paper])) not in outcomes
+        if paper in papers and (paper, language, source_hash(papers[paper])) not in outcomes
     ]
     calls_left = max(settings.LLM_CALLS_A_DAY - calls_on(clock().date()), 0)
     for batch in batched(missing_pairs[:calls_left], AT_ONCE):
@@ -169,13 +169,13 @@ def _attempt(paper, language):
 
 
 def _store(paper, language, answer, day):
-    versions = {"source": source_of(paper), "model": settings.LLM_MODEL, "prompt": PROMPT_VERSION}
+    versions = {"source": source_hash(paper), "model": settings.LLM_MODEL, "prompt": PROMPT_VERSION}
     last_row = Summary.objects.filter(paper=paper, language=language, day=day).first()
     fields = versions | answer | {"day": day, "calls": 1 + (last_row.calls if last_row else 0)}
     Summary.objects.update_or_create(paper=paper, language=language, defaults=fields)
 
 
-def source_of(paper: Paper) -> str:
+def source_hash(paper: Paper) -> str:
     """Return a hash of what a summary is made of."""
     return sha256(f"{paper.title}\n{paper.abstract}".encode()).hexdigest()[:32]
 
@@ -193,4 +193,4 @@ def attach(papers: Collection[Paper], language: str) -> None:
     rows_by_paper = {row.paper_id: row for row in rows.exclude(text="")}
     for paper in papers:
         row = rows_by_paper.get(paper.pk)
-        paper.llm_summary = row if row and row.source == source_of(paper) else None
+        paper.llm_summary = row if row and row.source == source_hash(paper) else None

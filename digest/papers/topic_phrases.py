@@ -20,11 +20,15 @@ def phrases_in_use() -> list[str]:
     A phrase has words, and in quotes what must be found literally: see EuropePmc. Topics with
     arXiv categories or authors have none.
     """
-    plain = Topic.objects.filter(categories=[]).exclude(query="")
-    plain = plain.exclude(kind__in=(PAPER, ORCID, UNREAD))  # Numbers, links and whole texts.
-    followed = plain.followed().values_list("query").annotate(followers=Count("pk"))
+    text_topics = Topic.objects.filter(categories=[]).exclude(query="")
+    text_topics = text_topics.exclude(
+        kind__in=(PAPER, ORCID, UNREAD)
+    )  # Numbers, links and whole texts.
+    followed = text_topics.followed().values_list("query").annotate(followers=Count("pk"))
     topic_queries = [text for text, _ in followed.order_by("-followers", "query")[:MAX_PHRASES]]
-    topic_queries += plain.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
+    topic_queries += (
+        text_topics.offered().order_by("pk").values_list("query", flat=True)[:MAX_PHRASES]
+    )
     phrases = dict.fromkeys(chain.from_iterable(map(_phrases, topic_queries)))
     return list(phrases)[:MAX_PHRASES]
 

@@ -36,7 +36,7 @@ REFERENCE = re.compile(r"(?:(?:^|\s)(?:https?://|doi:|arxiv:|pmid:)|^)\S+$", re.
 def parse_entry(text: str) -> tuple[str, str, str]:
     """Return the title, the abstract and the reference in a paper's entry, each "" if absent.
 
-    >>> parts_of("On soups doi:10.1000/1"), parts_of("On E. coli | We cook.")
+    >>> parse_entry("On soups doi:10.1000/1"), parse_entry("On E. coli | We cook.")
     (('On soups', '', 'doi:10.1000/1'), ('On E. coli', 'We cook.', ''))
     """
     match = REFERENCE.search(text)

@@ -65,7 +65,7 @@ def feedback_on(subscriber, paper) -> Feedback | None:
 
 
 def attach(subscriber, picks) -> list:
-    """Give each pick its `feedback`, or None, and its paper the summary. Return the picks."""
+    """Set the `feedback` of each pick, or None, and the summary of its paper. Return the picks."""
     rows = subscriber.feedback.filter(paper__in=[pick.paper_id for pick in picks])
     feedback_by_paper = {row.paper_id: row for row in rows}
     for pick in picks:
@@ -82,11 +82,8 @@ def known_paper_ids(subscriber) -> set[str]:
 
 def request_learning(subscriber) -> None:
     """Mark the preference model as outdated."""
-    ReaderModel.objects.update_or_create(
-        subscriber=subscriber,
-        defaults={"feedback_count": F("feedback_count") + 1},
-        create_defaults={"feedback_count": 1},
-    )
+    update, creation = {"feedback_count": F("feedback_count") + 1}, {"feedback_count": 1}
+    ReaderModel.objects.update_or_create(update, creation, subscriber=subscriber)
 
 
 def set_learning(subscriber, learns: bool) -> None:
@@ -107,14 +104,14 @@ def set_learning(subscriber, learns: bool) -> None:
 
 def learned_words(subscriber) -> list[dict]:
     """Return the learned words to show, in order, each with one of its terms and a weight."""
-    row = ReaderModel.objects.filter(subscriber=subscriber).first()
-    if row is None:
+    model = ReaderModel.objects.filter(subscriber=subscriber).first()
+    if model is None:
         return []
-    by_word = {}  # Several terms may have one word, such as "voice conversion".
-    for term, word, weight in zip(row.terms, row.words, row.weights, strict=True):
-        by_word.setdefault(word, {"term": term, "word": word, "weight": weight})
-    positive_words = [word for word in by_word.values() if word["weight"] >= 0]
-    negative_words = [word for word in by_word.values() if word["weight"] < 0]
+    words = {}  # Several terms may have one word, such as "voice conversion".
+    for term, word, weight in zip(model.terms, model.words, model.weights, strict=True):
+        words.setdefault(word, {"term": term, "word": word, "weight": weight})
+    positive_words = [word for word in words.values() if word["weight"] >= 0]
+    negative_words = [word for word in words.values() if word["weight"] < 0]
     # Negative words weigh less: without reserved places, "less" would seem to have no effect.
     negative_words = negative_words[: max(MIN_NEGATIVE_WORDS, MAX_WORDS - len(positive_words))]
     return positive_words[: MAX_WORDS - len(negative_words)] + negative_words
@@ -122,39 +119,39 @@ def learned_words(subscriber) -> list[dict]:
 
 def removed_words(subscriber) -> list[dict]:
     """Return the words that the subscriber removed, each with one of its terms."""
-    row = ReaderModel.objects.filter(subscriber=subscriber).first()
-    terms = {word: term for term, word in row.removed.items()} if row else {}
+    model = ReaderModel.objects.filter(subscriber=subscriber).first()
+    terms = {word: term for term, word in model.removed.items()} if model else {}
     return [{"term": term, "word": word} for word, term in terms.items()]
 
 
 @transaction.atomic
 def remove_word(subscriber, term: str) -> None:
     """Remove a learned term, with all terms of the same word, for good. Ignores other terms."""
-    row = _locked(subscriber)
-    if row is None or term not in row.terms:
+    model = _locked_model(subscriber)
+    if model is None or term not in model.terms:
         return
-    word = row.words[row.terms.index(term)]
-    rows = list(zip(row.terms, row.words, row.weights, strict=True))
-    row.removed |= {term: word for term, row_word, _ in rows if row_word == word}
-    kept_rows = [cells for cells in rows if cells[1] != word]
-    row.terms, row.words, row.weights = ([cells[n] for cells in kept_rows] for n in range(3))
-    row.feedback_count += 1
-    row.save()
+    word = model.words[model.terms.index(term)]
+    learned = list(zip(model.terms, model.words, model.weights, strict=True))
+    model.removed |= {term: word for term, learned_word, _ in learned if learned_word == word}
+    kept = [values for values in learned if values[1] != word]
+    model.terms, model.words, model.weights = ([values[n] for values in kept] for n in range(3))
+    model.feedback_count += 1
+    model.save()
 
 
 @transaction.atomic
 def restore_word(subscriber, term: str) -> None:
     """Allow a removed term, with all terms of the same word, to be learned. Ignores other terms."""
-    row = _locked(subscriber)
-    if row is None or term not in row.removed:
+    model = _locked_model(subscriber)
+    if model is None or term not in model.removed:
         return
-    word = row.removed[term]
-    row.removed = {key: value for key, value in row.removed.items() if value != word}
-    row.feedback_count += 1
-    row.save()
+    word = model.removed[term]
+    model.removed = {key: value for key, value in model.removed.items() if value != word}
+    model.feedback_count += 1
+    model.save()
 
 
-def _locked(subscriber):
+def _locked_model(subscriber):
     return ReaderModel.objects.select_for_update().filter(subscriber=subscriber).first()
 
 
@@ -164,48 +161,50 @@ def learn(now) -> int:
     A model with new feedback meanwhile stays outdated, and is fitted in the next run.
     """
     count = 0
-    while rows := list(ReaderModel.objects.outdated(now).order_by("pk")[:BATCH]):
-        fitted = _fit(rows, now)
+    while models := list(ReaderModel.objects.outdated(now).order_by("pk")[:BATCH]):
+        fitted = _fit(models, now)
         if not fitted:
             break
         count += fitted
     return count
 
 
-def _fit(rows, now):
+def _fit(models, now):
     from digest.indexing import model_store  # The model and numpy, which only workers import.
     from digest.personalization import spelling
     from digest.ranking import relevance_feedback
 
-    model = model_store.current(now)
-    feedback = _latest_feedback([row.subscriber_id for row in rows])
-    paper_ids = {paper for values in feedback.values() for paper, _ in values}
+    tfidf_model = model_store.current(now)
+    feedback_by_subscriber = _latest_feedback([model.subscriber_id for model in models])
+    paper_ids = {paper for pairs in feedback_by_subscriber.values() for paper, _ in pairs}
     papers = Paper.objects.filter(pk__in=paper_ids).values_list("pk", "title", "abstract")
     texts = {pk: model_store.document(title, abstract) for pk, title, abstract in papers}
     fitted = 0
-    for row in rows:
-        values = feedback.get(row.subscriber_id, [])
-        values = [(texts[paper], value) for paper, value in values if paper in texts]
-        disliked_texts = [text for text, value in values if value == Feedback.Value.LESS]
-        liked_texts = [text for text, value in values if value != Feedback.Value.LESS]
+    for model in models:
+        pairs = feedback_by_subscriber.get(model.subscriber_id, [])
+        pairs = [(texts[paper], value) for paper, value in pairs if paper in texts]
+        disliked_texts = [text for text, value in pairs if value == Feedback.Value.LESS]
+        liked_texts = [text for text, value in pairs if value != Feedback.Value.LESS]
         # One library at a time, to bound memory.
-        papers = list(LibraryPaper.objects.filter(subscriber=row.subscriber_id))
-        library_texts = [model_store.document(paper.title, paper.abstract) for paper in papers]
+        library = list(LibraryPaper.objects.filter(subscriber=model.subscriber_id))
+        library_texts = [model_store.document(paper.title, paper.abstract) for paper in library]
         # Of Zotero's papers, the latest count most: 1 / (1 + log10 n) for the n-th, the formula of
         # https://github.com/TideDra/zotero-arxiv-daily.
-        zotero_papers = [paper for paper in papers if paper.zotero_key]
+        zotero_papers = [paper for paper in library if paper.zotero_key]
         zotero_papers.sort(key=lambda paper: paper.at, reverse=True)
         ranks = {paper.pk: rank for rank, paper in enumerate(zotero_papers, 1)}
-        library_weights = [1 / (1 + log10(ranks.get(paper.pk, 1))) for paper in papers]
+        library_weights = [1 / (1 + log10(ranks.get(paper.pk, 1))) for paper in library]
         learned = relevance_feedback.learn(
-            model, liked_texts, disliked_texts, list(row.removed), library_texts, library_weights
+            *(tfidf_model, liked_texts, disliked_texts, [*model.removed]),
+            *(library_texts, library_weights),
         )
         # Not if there is more feedback since the rows were read.
-        fitted += ReaderModel.objects.filter(pk=row.pk, feedback_count=row.feedback_count).update(
-            fitted_count=row.feedback_count,
+        rows = ReaderModel.objects.filter(pk=model.pk, feedback_count=model.feedback_count)
+        fitted += rows.update(
+            fitted_count=model.feedback_count,
             fitted_at=now,
             terms=list(learned.terms),
-            words=spelling.spellings(model, learned.terms),
+            words=spelling.spellings(tfidf_model, learned.terms),
             weights=list(learned.weights),
             liked=learned.liked,
         )

@@ -18,19 +18,19 @@ from subscriptions.models.topics import MAX_QUERY_LENGTH
 
 
 def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) -> list[Entry]:
-    """Return the entries of both fields. A line that shows a stored entry is that entry."""
+    """Return the entries of both fields. A line of a stored entry stands for that entry."""
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
-    vocab, saved = vocabulary.current(), stored_entries(subscriber) if subscriber else []
-    follows = {_line(entry, vocab): entry for entry in saved if not entry.is_muted}
-    mutes = {_line(entry, vocab): entry for entry in saved if entry.is_muted}
+    vocab, stored = vocabulary.current(), stored_entries(subscriber) if subscriber else []
+    follows = {_line(entry, vocab): entry for entry in stored if not entry.is_muted}
+    mutes = {_line(entry, vocab): entry for entry in stored if entry.is_muted}
     muted = [replace(entry, is_muted=True) for entry in entries.read(muted_text, vocab, mutes)]
-    distinct: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
+    distinct_entries: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
     for entry in [*entries.read(text, vocab, follows), *muted]:
         key = entry.kind, entry.slug or entry.text.casefold(), entry.is_muted
-        distinct.setdefault(key, entry)
-    return [*distinct.values()]
+        distinct_entries.setdefault(key, entry)
+    return [*distinct_entries.values()]
 
 
 def expand_bibliography(text: str) -> str:
@@ -56,11 +56,11 @@ def expand_bibliography(text: str) -> str:
 
 
 def _description(record: Record) -> str:
-    """Return the title of a paper and its abstract, or by what that can be looked up."""
+    """Return the title of a paper with the abstract, or with a reference to look it up."""
     if record.abstract:
         return f"{record.title} | {record.abstract}"
-    arxiv = f"arXiv:{record.id}" if find_reference(record.id) else ""
-    return f"{record.title} {f'doi:{record.doi}' if record.doi else arxiv}".strip()
+    arxiv_id = f"arXiv:{record.id}" if find_reference(record.id) else ""
+    return f"{record.title} {f'doi:{record.doi}' if record.doi else arxiv_id}".strip()
 
 
 def stored_entries(subscriber: Subscriber) -> list[Entry]:

@@ -58,10 +58,10 @@ def add(subscriber, text: str, now) -> Changes:
     Missing fields are taken from papers of the database. Adding the same again changes nothing.
     Raises Subscriber.DoesNotExist if the subscriber was erased meanwhile.
     """
-    parsed_text = _read(text)
+    parsed = _read(text)
     with transaction.atomic():
         subscriber.locked()
-        changes = _changes(subscriber, *parsed_text, now)
+        changes = _changes(subscriber, *parsed, now)
         if changes.new_papers:
             displaced = changes.replaced + changes.removed
             added = [paper.identity for paper in changes.new_papers]
@@ -70,11 +70,8 @@ def add(subscriber, text: str, now) -> Changes:
             # The first ones count as added last.
             LibraryPaper.objects.bulk_create(reversed(changes.new_papers))
             _forget_upload(subscriber)
-            LibraryUpload.objects.create(
-                subscriber=subscriber,
-                added=added,
-                displaced=[_to_json(paper) for paper in displaced],
-            )
+            rows = [_to_json(paper) for paper in displaced]
+            LibraryUpload.objects.create(subscriber=subscriber, added=added, displaced=rows)
             feedback.request_learning(subscriber)
     return changes
 
@@ -91,10 +88,8 @@ def undo(subscriber, upload_id: int) -> bool:
         if upload is None:
             return False
         deleted, _counts = subscriber.library.filter(identity__in=upload.added).delete()
-        LibraryPaper.objects.bulk_create(
-            (LibraryPaper(subscriber=subscriber, **paper) for paper in upload.displaced),
-            ignore_conflicts=True,
-        )
+        papers = [LibraryPaper(subscriber=subscriber, **row) for row in upload.displaced]
+        LibraryPaper.objects.bulk_create(papers, ignore_conflicts=True)
         upload.delete()
         _read_zotero_again(subscriber)
         if deleted or upload.displaced:
@@ -109,7 +104,8 @@ def remove(subscriber, papers) -> None:
         identities = {*papers.values_list("identity", flat=True)}
         papers.delete()
         for upload in LibraryUpload.objects.filter(subscriber=subscriber):
-            upload.displaced = [p for p in upload.displaced if p["identity"] not in identities]
+            rows = upload.displaced
+            upload.displaced = [row for row in rows if row["identity"] not in identities]
             upload.save()
         _read_zotero_again(subscriber)
         if identities:

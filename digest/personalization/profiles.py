@@ -29,35 +29,37 @@ MIN_LIKED = 10
 
 
 def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
-    """Return what the ranking knows of each. Three queries, however many they are."""
+    """Return the profile of each subscriber. Runs the same number of queries for any number."""
     is_theirs = among("subscriber", (subscriber.pk for subscriber in subscribers))
     preferences = TopicPreference.objects.filter(is_theirs).order_by("pk")
     rows = list(preferences.values_list("subscriber_id", "stance", "topic_id", "weight"))
-    topics = Topic.objects.in_bulk({topic for _, _, topic, _ in rows})
+    topics = Topic.objects.in_bulk({topic_id for _, _, topic_id, _ in rows})
     examples = examples_of(topics.values())
-    interest = cache(lambda topic, *args: to_interest(topics[topic], *args, examples=examples))
+    interest = cache(lambda pk, *args: to_interest(topics[pk], *args, examples=examples))
     follows, mutes = defaultdict(list), defaultdict(list)
-    for subscriber, stance, topic, weight in rows:
+    for pk, stance, topic_id, weight in rows:
         is_muted = stance == TopicPreference.Stance.MUTE
-        (mutes if is_muted else follows)[subscriber].append(interest(topic, weight, is_muted))
+        (mutes if is_muted else follows)[pk].append(interest(topic_id, weight, is_muted))
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
-    learners = among("subscriber", (reader.pk for reader in subscribers if reader.learns))
-    models = list(ReaderModel.objects.filter(learners).annotate(has_library=Exists(library)))
-    meanings = _mean_embeddings([row.subscriber_id for row in models])
-    learned_models = {}  # With whether the subscriber is known by it.
-    for row in models:
-        learned = None  # A model without words has nothing to say.
-        if row.terms:
-            meaning = meanings.get(row.subscriber_id, ())
-            learned = LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, meaning)
-        is_known = learned is not None and row.has_library and learned.liked >= MIN_LIKED
-        learned_models[row.subscriber_id] = learned, is_known
+    learner_ids = [subscriber.pk for subscriber in subscribers if subscriber.learns]
+    models = ReaderModel.objects.filter(among("subscriber", learner_ids))
+    models = list(models.annotate(has_library=Exists(library)))
+    embeddings_by_id = _mean_embeddings([model.subscriber_id for model in models])
+    learned_fields = {}  # The fields `learned` and `is_known` of the profile, by subscriber id.
+    for model in models:
+        learned = None
+        if model.terms:
+            embedding = embeddings_by_id.get(model.subscriber_id, ())
+            terms, weights = tuple(model.terms), tuple(model.weights)
+            learned = LearnedProfile(terms, weights, model.liked, embedding)
+        is_known = learned is not None and model.has_library and learned.liked >= MIN_LIKED
+        learned_fields[model.subscriber_id] = learned, is_known
     return [
         Profile(
             _combine_examples(follows[subscriber.pk]),
             tuple(mutes[subscriber.pk]),
             subscriber.size,
-            *learned_models.get(subscriber.pk, (None, False)),
+            *learned_fields.get(subscriber.pk, (None, False)),
             subscriber.wants_near,
         )
         for subscriber in subscribers
@@ -132,9 +134,9 @@ def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:
     """Return the papers that topics of the kind `paper` name, by their queries."""
     texts = added_papers.texts_of(topics)
     vectors = embeddings.vectors_of([*texts])
-    missing = np.flatnonzero(~vectors.any(axis=1))
+    missing_rows = np.flatnonzero(~vectors.any(axis=1))
     pairs = [*texts.values()]
-    vectors[missing] = embeddings.encode_queries([paper_text(*pairs[row]) for row in missing])
+    vectors[missing_rows] = embeddings.encode_queries([paper_text(*pairs[n]) for n in missing_rows])
     return {
         query: Example(query, title, model_store.document(title, abstract), tuple(vector.tolist()))
         for (query, (title, abstract)), vector in zip(texts.items(), vectors, strict=True)
@@ -162,10 +164,10 @@ def to_interest(
 ) -> Interest:
     """Return a topic as the ranking reads it. `examples` are those of `examples_of`.
 
-    A mute from before there were kinds hides what it did then.
+    A mute without a kind, as older versions stored it, hides the same papers as it did then.
 
-    The name of a category, such as "cs.LG" or "hep-th", means its papers, and so does an archive's
-    that is no word, such as "q-fin". "author: Emmy Noether" means papers by this author.
+    The name of a category ("cs.LG", "hep-th") means its papers. So does the name of an archive
+    unless it is a word ("q-fin"). "author: Emmy Noether" means papers by this author.
     """
     if topic.kind in (PAPER, ORCID):  # One that is not found matches nothing.
         paper_examples = [examples[topic.query]] if topic.query in examples else []

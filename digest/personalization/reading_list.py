@@ -44,9 +44,8 @@ def normalize_labels(text: str) -> str:
 
 def annotate(subscriber, paper, *, note: str, labels: str) -> None:
     """Set the note and the labels of a saved paper. Ignores other papers."""
-    subscriber.feedback.saved().filter(paper=paper).update(
-        note=one_line(note)[:MAX_NOTE_LENGTH], labels=normalize_labels(labels)
-    )
+    fields = {"note": one_line(note)[:MAX_NOTE_LENGTH], "labels": normalize_labels(labels)}
+    subscriber.feedback.saved().filter(paper=paper).update(**fields)
 
 
 def mark_read(subscriber, paper, at) -> None:

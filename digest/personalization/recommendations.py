@@ -36,10 +36,10 @@ def recommend(subscriber: Subscriber, membership_id: str, paper: Paper, note: st
         membership = {str(row.pk): row for row in colleagues(subscriber)}.get(membership_id)
         if membership is None:
             raise ValidationError(_("Please choose one of the colleagues in the list."))
-        sent, receiver = subscriber.recommendations_sent, membership.subscriber_id
-        if sent.filter(receiver=receiver, paper=paper).exists():
+        sent, receiver_id = subscriber.recommendations_sent, membership.subscriber_id
+        if sent.filter(receiver=receiver_id, paper=paper).exists():
             return
         if sent.filter(at__gt=now - DAY).count() >= MAX_A_DAY:
             raise ValidationError(TOO_MANY)
         name = subscriber.memberships.get(group=membership.group_id).name
-        sent.create(receiver_id=receiver, paper=paper, sender_name=name, note=note, at=now)
+        sent.create(receiver_id=receiver_id, paper=paper, sender_name=name, note=note, at=now)

@@ -6,8 +6,8 @@ import numpy as np
 
 from digest.ranking.model import TfidfModel, bigram_column, word_column
 
-#: Terms that may be joined to compounds, and how often two must be adjacent, if either occurs.
-COMPOUNDS, MIN_SHARE = 40, 0.4
+#: How many terms may be joined, and the share of their occurrences in which two are adjacent.
+MAX_CANDIDATES, MIN_SHARE = 40, 0.4
 UNKNOWN = np.array([-1])  # No feature: its idf is the highest.
 
 
@@ -15,7 +15,7 @@ def spellings(model: TfidfModel, terms: Sequence[str]) -> list[str]:
     """Return the spelling of terms. Adjacent terms share one: "voice conversion" for "voice" and
     for "conversion".
     """
-    candidates = terms[:COMPOUNDS]
+    candidates = terms[:MAX_CANDIDATES]
     columns = np.array([[bigram_column(a, b) for b in candidates] for a in candidates])
     bigram_idf = model.idf(columns.reshape(len(candidates), len(candidates)))
     idf = model.idf(np.array([*map(word_column, candidates)], int))

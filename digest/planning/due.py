@@ -33,8 +33,8 @@ class DueSubscriber:
         The local days that ended before they were planned.
     new_after : datetime or None
         The moment after which papers are new to the subscriber; None if all are.
-    since : date or None
-        The day of the last digest, if there were digest days in between.
+    skipped_since : date or None
+        The day of the last digest, if there were digest days in between (Digest.since).
     profile : Profile
     member_profiles : list of Profile or None
         If a group's digest goes to the subscriber, the profiles of the members.
@@ -54,7 +54,7 @@ class DueSubscriber:
     day: date | None
     missed: tuple[date, ...] = ()
     new_after: datetime | None = None
-    since: date | None = None
+    skipped_since: date | None = None
     profile: Profile = field(default_factory=Profile)
     member_profiles: list[Profile] | None = None
     groups: list[tuple[str, list[int]]] = field(default_factory=list)
@@ -127,11 +127,12 @@ def new_after(subscriber: Subscriber, planned_at: datetime | None, now) -> datet
     return subscribed_at if planned_at is None and is_long_ago else planned_at
 
 
-def skipped_since(subscriber: Subscriber, last: date | None, day: date) -> date | None:
+def skipped_since(subscriber: Subscriber, last_day: date | None, day: date) -> date | None:
     """Return the day of the last digest, if there were digest days between it and this one."""
-    if last is None:
+    if last_day is None:
         return None
-    return last if _next_digest(subscriber.first_day_after(last), subscriber)[0] < day else None
+    next_day, _ = _next_digest(subscriber.first_day_after(last_day), subscriber)
+    return last_day if next_day < day else None
 
 
 def lock_unchanged(subscribers: Collection[Subscriber]) -> set[int]:
@@ -139,11 +140,10 @@ def lock_unchanged(subscribers: Collection[Subscriber]) -> set[int]:
 
     Locked rows are left to the next pass, because waiting for one would delay the others.
     """
+    expected = {subscriber.pk: subscriber.next_due_at for subscriber in subscribers}
     rows = Subscriber.objects.select_for_update(skip_locked=True).subscribed()
-    next_due = {subscriber.pk: subscriber.next_due_at for subscriber in subscribers}
-    rows = rows.filter(among("pk", next_due)).order_by("pk")
-    moments = dict(rows.values_list("pk", "next_due_at"))
-    return {pk for pk in moments if moments[pk] == next_due[pk]}
+    rows = rows.filter(among("pk", expected)).order_by("pk").values_list("pk", "next_due_at")
+    return {pk for pk, next_due_at in rows if next_due_at == expected[pk]}
 
 
 def set_next_due(moments: Mapping[int, datetime]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date
+from itertools import chain
 
 import numpy as np
 from django.conf import settings
@@ -42,7 +43,7 @@ class Explanation:
         paper: None if it is unknown.
         pick: set if the paper was picked.
         diagnosis: the ranking's, if the paper is among the candidates of pages.
-        other: the paper that the diagnosis names.
+        other_paper: the paper that the diagnosis names.
         is_new: whether the paper is a candidate of this day.
         day: of the digest.
     """
@@ -50,7 +51,7 @@ class Explanation:
     paper: Paper | None = None
     pick: Pick | None = None
     diagnosis: Diagnosis | None = None
-    other: Paper | None = None
+    other_paper: Paper | None = None
     is_new: bool = False
     day: date | None = None
 
@@ -66,8 +67,8 @@ def explain(subscriber, reference: str, day: date, now) -> Explanation:
     paper = find_paper(reference)
     if paper is None:
         return Explanation(day=day)
-    works = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
-    picks = Pick.objects.filter(subscriber=subscriber, paper__in=works).order_by("pk")
+    work_ids = [paper.pk, *aliases_of(Paper.objects.filter(pk=paper.pk))]
+    picks = Pick.objects.filter(subscriber=subscriber, paper__in=work_ids).order_by("pk")
     pick = picks.select_related("digest", "digest__letter", "paper", "leader__paper").first()
     answer = Explanation(paper, pick, day=day)
     if pick is not None or paper.is_withdrawn:
@@ -84,8 +85,9 @@ def explain(subscriber, reference: str, day: date, now) -> Explanation:
     diagnosis = _diagnosis(due, window, paper)
     if diagnosis is None or not diagnosis.other:
         return replace(answer, diagnosis=diagnosis)
-    other = Paper.objects.filter(pk=diagnosis.other).first()
-    return replace(answer, diagnosis=diagnosis, other=other) if other else answer
+    other_paper = Paper.objects.filter(pk=diagnosis.other).first()
+    fields = {"diagnosis": diagnosis, "other_paper": other_paper}
+    return replace(answer, **fields) if other_paper else answer
 
 
 def _diagnosis(due, window, paper) -> Diagnosis | None:
@@ -100,16 +102,16 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
     if paper.pk not in window.papers.places:
         return None
     profile = due.profile
-    if members := due.member_profiles:
-        follows = dict.fromkeys(interest for member in members for interest in member.follows)
+    if member_profiles := due.member_profiles:
+        follows = dict.fromkeys(chain.from_iterable(member.follows for member in member_profiles))
         profile = replace(profile, follows=tuple(follows), learned=None)
     arguments = window.model, window.papers, profile, _excluded(due, window), paper.pk
-    parameters, since = Parameters.of(settings.RANKING), window.since(due.new_after)
-    diagnosis = for_display(diagnose(*arguments, parameters, since))
-    if choice and members:  # Its topic is not private, as that of the diagnosis may be.
+    parameters, start = Parameters.of(settings.RANKING), window.since(due.new_after)
+    diagnosis = for_display(diagnose(*arguments, parameters, start))
+    if choice and member_profiles:  # The diagnosis may name a member's topic.
         place = [*choices].index(paper.pk) + 1
         return Diagnosis("chosen", interest=choice.topic, place=place, of=len(choices))
-    if members and diagnosis.interest and diagnosis.outcome not in ("chosen", "passed"):
+    if member_profiles and diagnosis.interest and diagnosis.outcome not in ("chosen", "passed"):
         return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
     if diagnosis.outcome == "chosen" and not choice:
         # A second chance took its place, or it waits for a day with new papers.
@@ -119,8 +121,8 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
 
 def _excluded(due, window) -> set[str]:
     """Return the ids of all papers of the window that must not come to the subscriber again."""
-    sent = window.after(due.sent_until).papers.withdrawn if due.sent_until else frozenset()
-    return due.excluded | sent
+    sent_ids = window.after(due.sent_until).papers.withdrawn if due.sent_until else frozenset()
+    return due.excluded | sent_ids
 
 
 def for_display(diagnosis: Diagnosis) -> Diagnosis:
@@ -140,14 +142,15 @@ def explain_empty_digests(subscriber, now) -> str:
     first_day = schedule.local_day(subscribed_at, subscriber.zone)
     digests = subscriber.digests.filter(day__gte=first_day).select_related("letter")
     has_picks = Exists(Pick.objects.filter(digest=OuterRef("pk")))
-    last, full = digests.first(), digests.filter(has_picks | Q(recovered__isnull=False)).first()
-    if last == full:  # Or none.
+    with_papers = digests.filter(has_picks | Q(recovered__isnull=False))
+    last_digest, last_with_papers = digests.first(), with_papers.first()
+    if last_digest == last_with_papers:  # Or both are None.
         return ""
-    first_day = full.day if full else first_day
-    is_today = first_day == schedule.local_day(now, subscriber.zone)
-    sentence = _("Nothing today") if is_today else _("Nothing since %s") % _format_day(first_day)
+    start_day = last_with_papers.day if last_with_papers else first_day
+    is_today = start_day == schedule.local_day(now, subscriber.zone)
+    sentence = _("Nothing today") if is_today else _("Nothing since %s") % _format_day(start_day)
     with suppress(model_store.NotFitted, slots.Busy):
-        sentence = f"{sentence}: {_empty_cause(subscriber, last, full, now)}"
+        sentence += f": {_empty_cause(subscriber, last_digest, last_with_papers, now)}"
     return f"{sentence}."
 
 
@@ -156,34 +159,36 @@ def _format_day(day: date) -> str:
 
 
 @slots.slot()
-def _empty_cause(subscriber, last: Digest, full: Digest | None, now) -> str:
-    """Return the first cause that holds for the empty digests after the full one, up to the last.
+def _empty_cause(subscriber, last_digest: Digest, last_with_papers: Digest | None, now) -> str:
+    """Return the first cause that holds for the empty digests since the last one with papers.
 
     Papers that came in more than NEW_DAYS ago are left out, so that many share the window.
     """
-    if last.letter.ended_at and not Digest.objects.completed().filter(pk=last.pk).exists():
-        return _("the digest of %s was not sent") % _format_day(last.day)
+    completed = Digest.objects.completed().filter(pk=last_digest.pk)
+    if last_digest.letter.ended_at and not completed.exists():
+        return _("the digest of %s was not sent") % _format_day(last_digest.day)
     today = schedule.local_day(now, UTC)
-    # Without a full one, what is new is still what is new for a first digest.
-    days = settings.NEW_DAYS if full else 0
+    # Before any digest with papers, papers are as new as for a first digest.
+    days = settings.NEW_DAYS if last_with_papers else 0
     window = candidate_windows.for_digests(model_store.in_use(), today, days)
-    papers, start = window.papers, window.since(full.letter.created_at) if full else 0
+    papers = window.papers
+    start = window.since(last_with_papers.letter.created_at) if last_with_papers else 0
     if start == len(papers):
         newest = Paper.objects.filter(day__lte=today).first()
         text = _("no new papers came in; the newest is of %s")
         return text % _format_day(newest.day) if newest else _("no papers have come in yet")
     due = DueSubscriber(subscriber, today)
     selection.load_profiles([due], window)
-    members = due.member_profiles
-    if members is not None:  # Others must not see their interests.
-        return _("no new paper matches the interests of the group’s members (%d)") % len(members)
-    # Each has one filter less than the one before: the first with matches tells what hides them.
+    if due.member_profiles is not None:  # Others must not see their interests.
+        text = _("no new paper matches the interests of the group’s members (%d)")
+        return text % len(due.member_profiles)
+    # Each profile has one filter less: the first one with matches shows which filter hides them.
     profile = replace(due.profile, size=len(papers), wants_near=True)
     unmuted = replace(profile, mutes=())
-    untaught = replace(unmuted, learned=None)
+    unlearned = replace(unmuted, learned=None)
     excluded = _excluded(due, window)
     ranked = choose(
-        *(window.model, papers, [profile, unmuted, untaught, untaught]),
+        *(window.model, papers, [profile, unmuted, unlearned, unlearned]),
         [excluded, excluded, excluded, set()],
         Parameters.of(settings.RANKING),
         among=slice(start, None),
@@ -192,7 +197,7 @@ def _empty_cause(subscriber, last: Digest, full: Digest | None, now) -> str:
     if not any(new_ids):
         return _why_no_match(window, profile.follows, ranked[0])
     matches = next(filter(None, new_ids))
-    comes_next = Q(came_in_at=None) | Q(came_in_at__gt=last.letter.created_at)
+    comes_next = Q(came_in_at=None) | Q(came_in_at__gt=last_digest.letter.created_at)
     next_count = window.rows.filter(comes_next, pk__in=new_ids[0]).count()
     places = [papers.places[paper_id] for paper_id in matches]
     mutes = [mute.name for mute in profile.mutes if muted(window.model, papers, mute)[places].any()]

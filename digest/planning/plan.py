@@ -64,6 +64,7 @@ SAVE_BATCH = 500  # Subscribers in a transaction, which blocks other writers on 
 #: Longer than a batch takes. After a crash of a planner, the next one waits so long.
 LEASE = timedelta(minutes=2)
 
+#: The fields of each model that planning writes.
 LETTER = "id", "subscriber_id", "day", "kind", "state", "reason", "closes_at", "ended_at"
 EVENT = "letter_id", "new_state", "note"
 DIGEST = "id", "letter_id", "subscriber_id", "day", "public_id", "considered", "since", "receipt"
@@ -139,15 +140,15 @@ def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
 
     Until the day's papers have come in, all but first digests wait, HARVEST_GRACE at most.
     """
-    due = Subscriber.objects.due(now).exclude(added_papers.waiting_condition(now)).order_by("pk")
+    rows = Subscriber.objects.due(now).exclude(added_papers.waiting_condition(now)).order_by("pk")
     last_id = 0
     if part is not None:
-        due = due.alias(part=Mod("pk", settings.PLANNERS)).filter(part=part)
+        rows = rows.alias(part=Mod("pk", settings.PLANNERS)).filter(part=part)
     if coverage.is_awaited(now):
         is_late = Q(next_due_at__lte=now - settings.HARVEST_GRACE)
-        due = due.alias(any_digest=_any_of(Digest.objects.all()))
-        due = due.filter(is_late | Q(any_digest=None))
-    while subscribers := list(due.filter(pk__gt=last_id)[:BATCH]):
+        rows = rows.alias(any_digest=_any_of(Digest.objects.all()))
+        rows = rows.filter(is_late | Q(any_digest=None))
+    while subscribers := list(rows.filter(pk__gt=last_id)[:BATCH]):
         yield [due_of(subscriber, now) for subscriber in subscribers]
         last_id = subscribers[-1].pk
 
@@ -157,17 +158,18 @@ def rank_due(dues: Sequence[DueSubscriber], now, *, may_store=True, recent_only=
 
     Runs a constant number of queries for each length of time, however many subscribers there are.
     """
-    planned = [due for due in dues if due.day is not None]
-    if not planned:
+    dues_with_day = [due for due in dues if due.day is not None]
+    if not dues_with_day:
         return
-    last_days = last_completed([due.subscriber for due in planned], max(due.day for due in planned))
+    end_day = max(due.day for due in dues_with_day)
+    last_days = last_completed([due.subscriber for due in dues_with_day], end_day)
     model = model_store.current(now, may_store=may_store)
     today = schedule.local_day(now, UTC)
     dues_by_days = defaultdict(list)
-    for due in planned:
+    for due in dues_with_day:
         last_day, planned_at = last_days.get(due.subscriber.pk, (None, None))
         due.new_after = new_after(due.subscriber, planned_at, now)
-        due.since = skipped_since(due.subscriber, last_day, due.day)
+        due.skipped_since = skipped_since(due.subscriber, last_day, due.day)
         is_monthly = due.subscriber.is_monthly
         dues_by_days[lookback_days(today, due.new_after, is_monthly=is_monthly)].append(due)
     for days, batch in sorted(dues_by_days.items()):
@@ -184,12 +186,13 @@ def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:
     """Return the digest that the subscriber would get that day, with its picks. Writes nothing."""
-    due, until = due_on(subscriber, day, now)
+    due, end_day = due_on(subscriber, day, now)
     model = model_store.current(now, may_store=False)
-    days = lookback_days(until, due.new_after, is_monthly=subscriber.is_monthly)
-    rank([due], for_digests(model, until, days))
+    days = lookback_days(end_day, due.new_after, is_monthly=subscriber.is_monthly)
+    rank([due], for_digests(model, end_day, days))
     candidate_windows.drop_long_windows()
-    digest = Digest(subscriber=subscriber, day=day, considered=due.considered, since=due.since)
+    fields = {"considered": due.considered, "since": due.skipped_since}
+    digest = Digest(subscriber=subscriber, day=day, **fields)
     papers = Paper.objects.in_bulk(chosen_ids(due.papers))
     return digest, [
         unsaved_pick(choice, papers, position, digest=digest, subscriber=subscriber)
@@ -203,7 +206,7 @@ def due_on(subscriber: Subscriber, day: date, now) -> tuple[DueSubscriber, date]
     """
     last_day, planned_at = last_completed([subscriber], day).get(subscriber.pk, (None, None))
     due = DueSubscriber(subscriber, day, new_after=new_after(subscriber, planned_at, now))
-    due.since = skipped_since(subscriber, last_day, day)
+    due.skipped_since = skipped_since(subscriber, last_day, day)
     is_today = day == schedule.local_day(now, subscriber.zone)
     return due, schedule.local_day(now, UTC) if is_today else day
 
@@ -214,32 +217,34 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
     with transaction.atomic():
         locked_dues = lock_days(dues, now)
         days = [(due, day) for due, unplanned_days in locked_dues for day in unplanned_days]
-        # Of those without papers, whoever had no digest yet gets a welcome.
+        # Subscribers without papers who have had no digest yet get a welcome.
         empty_ids = [due.subscriber.pk for due, day in days if day == due.day and not due.papers]
         new = Subscriber.objects.filter(bulk_insert.among("pk", empty_ids))
         new = new.alias(any_digest=_any_of(Digest.objects.not_missed())).filter(any_digest=None)
-        new_ids = set(new.values_list("pk", flat=True))
+        welcomed_ids = set(new.values_list("pk", flat=True))
         letter_ids = bulk_insert.reserve_ids(Letter, len(days))
         digest_ids = bulk_insert.reserve_ids(Digest, len(days))
-        for (due, day), letter, digest in zip(days, letter_ids, digest_ids, strict=True):
+        ids = zip(letter_ids, digest_ids, strict=True)
+        for (due, day), (letter_id, digest_id) in zip(days, ids, strict=True):
             subscriber = due.subscriber
             kind, state, reason, ended_at = Letter.Kind.DIGEST, State.PLANNED, "", None
-            fields = 0, None, {}
+            digest_fields = 0, None, {}
             if day != due.day:
                 state, reason, ended_at = State.MISSED, "its day ended first", now
             else:
-                fields = due.considered, due.since, receipt
-                planned_digests.append((digest, due))
-                if subscriber.pk in new_ids:
+                digest_fields = due.considered, due.skipped_since, receipt
+                planned_digests.append((digest_id, due))
+                if subscriber.pk in welcomed_ids:
                     kind = Letter.Kind.WELCOME
                 elif not due.papers and not subscriber.wants_quiet_days:
                     state, reason, ended_at = State.SKIPPED, NOTHING_TO_SAY, now
                 elif due.papers and subscriber.summary_language and settings.LLM_URL:
-                    waiting_ids.append(letter)
+                    waiting_ids.append(letter_id)
             closes_at = schedule.send_deadline(day, subscriber.zone)
-            letters.append((letter, subscriber.pk, day, kind, state, reason, closes_at, ended_at))
-            events.append((letter, state, reason))
-            digests.append((digest, letter, subscriber.pk, day, uuid4(), *fields))
+            row = letter_id, subscriber.pk, day, kind, state, reason, closes_at, ended_at
+            letters.append(row)
+            events.append((letter_id, state, reason))
+            digests.append((digest_id, letter_id, subscriber.pk, day, uuid4(), *digest_fields))
         bulk_insert.insert(Letter, LETTER, letters, created_at=now, next_try_at=now)
         if waiting_ids:
             waiting_letters = Letter.objects.filter(bulk_insert.among("pk", waiting_ids))
@@ -257,9 +262,9 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
     return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])
 
 
-def _forget_senders(planned):
+def _forget_senders(digests):
     """Remove names and notes of recommendations that ended since the papers were ranked."""
-    ids = [digest for digest, due in planned if "advice" in {choice.basis for choice in due.papers}]
+    ids = [pk for pk, due in digests if "advice" in {choice.basis for choice in due.papers}]
     if ids:
         fields = {"paper": "paper", "receiver": "subscriber", "sender_name": "topic_name"}
         matches_pick = {name: OuterRef(field) for name, field in fields.items()}
@@ -279,14 +284,14 @@ def _any_of(digests):
 def _save_picks(digests):
     """Write the picks of digests, each followed by those that are folded into it."""
     rows = []
-    for digest, due in digests:
-        ids = digest, due.subscriber.pk
+    for digest_id, due in digests:
+        keys = digest_id, due.subscriber.pk
         for position, choice in enumerate(due.papers, start=1):
-            leader = len(rows)
-            rows.append((None, *ids, *pick_values(choice, position)))
-            rows += [(leader, *ids, *pick_values(choice, None, pk)) for pk in choice.relatives]
+            leader_row = len(rows)
+            rows.append((None, *keys, *pick_values(choice, position)))
+            rows += [(leader_row, *keys, *pick_values(choice, None, pk)) for pk in choice.relatives]
     ids = bulk_insert.reserve_ids(Pick, len(rows))
-    pairs = zip(ids, rows, strict=True)
-    picks = ((pk, None if leader is None else ids[leader], *row) for pk, (leader, *row) in pairs)
+    leader_ids = [None if row[0] is None else ids[row[0]] for row in rows]
+    picks = ((pk, leader, *row[1:]) for pk, leader, row in zip(ids, leader_ids, rows, strict=True))
     columns = ("id", "leader_id", "digest_id", "subscriber_id", *PICK_FIELDS)
     bulk_insert.insert(Pick, columns, picks)

@@ -20,7 +20,7 @@ from digest.indexing.candidate_windows import PREVIEW_DAYS, Window
 from digest.models import Paper, Pick
 from digest.personalization.profiles import profiles_of
 from digest.planning import selection
-from digest.planning.selection import chosen_ids, count_new, has_news, in_sections, unsaved_pick
+from digest.planning.selection import chosen_ids, count_new, has_new, in_sections, unsaved_pick
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries_of
@@ -31,12 +31,12 @@ from subscriptions.models import Subscriber
 
 #: A page must answer at once, whatever is written into it. Emails use all words.
 MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS = 6_000, 100, 600
-#: How far below the cut, in log-odds, near misses are, at most, where nothing else is shown.
-NEAREST = 2.5
+#: How far below the cut near misses may be, in log-odds, if nothing else is shown.
+NEAR_ODDS = 2.5
 
 
 @dataclass
-class Day:
+class PreviewDay:
     """The digest of one day.
 
     Attributes:
@@ -58,13 +58,13 @@ class PreviewResult:
     Attributes:
         first_digest: their first digest.
         past_digests: of a subscriber on the days until yesterday, the latest first.
-        near_misses: near misses, if these have no papers.
-        is_cut: some interests were left out, see MAX_CHARACTERS.
+        near_misses: near misses, if no digest has papers.
+        is_cut: whether some interests were left out, see MAX_CHARACTERS.
         window: the papers of the days.
     """
 
-    first_digest: Day
-    past_digests: list[Day]
+    first_digest: PreviewDay
+    past_digests: list[PreviewDay]
     near_misses: list[Pick]
     is_cut: bool
     window: Window
@@ -83,22 +83,22 @@ class PreviewDiff:
 
 
 def windows(now) -> tuple[Window, Window]:
-    """Return the papers of a first digest, and at least those of the last week."""
+    """Return the window of a first digest, and one that has at least the last week."""
     model, day = model_store.in_use(), schedule.local_day(now, UTC)
-    first, days = candidate_windows.announced(model, day), PREVIEW_DAYS - settings.NEW_DAYS
-    return first, candidate_windows.announced(model, day, days) if days > 0 else first
+    first_window, days = candidate_windows.announced(model, day), PREVIEW_DAYS - settings.NEW_DAYS
+    return first_window, candidate_windows.announced(model, day, days) if days > 0 else first_window
 
 
 def first_digest(
     profile: Profile, now, excluded: Set[str] = frozenset(), window: Window | None = None
-) -> Day:
-    """Return the first digest of somebody who confirms now who has had the excluded papers.
+) -> PreviewDay:
+    """Return the first digest of somebody who confirms now and has had the excluded papers.
 
     Without their picks: see add_picks.
     """
     window = window or windows(now)[0]
     choices, count = selection.first_digest(profile, window, excluded)
-    return Day(window.day, count, choices)
+    return PreviewDay(window.day, count, choices)
 
 
 def preview_digests(profile: Profile, now) -> PreviewResult:
@@ -108,22 +108,21 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
     """
     profile, is_cut = limit_profile(profile)
     first_window, window = windows(now)
-    first_day = first_digest(profile, now, window=first_window)
+    first_preview = first_digest(profile, now, window=first_window)
     start_day = window.day - timedelta(days=PREVIEW_DAYS)
     days = [start_day + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
-    # Earlier papers would have been sent before.
+    # Papers before the first day would have been sent earlier.
     past_days = _rank_days(profile, window, now, pairwise(days), (), window.begin(start_day))[::-1]
-    near_day = Day(window.day, 0)
-    if not any(day.choices for day in (first_day, *past_days)):
+    near_day = PreviewDay(window.day, 0)
+    if not any(day.choices for day in (first_preview, *past_days)):
         profile = replace(profile, wants_near=True)
-        parameters = replace(Parameters.of(settings.RANKING), near=NEAREST)
-        (choices,) = choose(window.model, window.papers, [profile], [()], parameters)
-        near_day.choices = choices
-    add_picks(first_day, *past_days, near_day)
-    return PreviewResult(first_day, past_days, near_day.picks, is_cut, window)
+        parameters = replace(Parameters.of(settings.RANKING), near=NEAR_ODDS)
+        (near_day.choices,) = choose(window.model, window.papers, [profile], [()], parameters)
+    add_picks(first_preview, *past_days, near_day)
+    return PreviewResult(first_preview, past_days, near_day.picks, is_cut, window)
 
 
-def add_picks(*days: Day) -> None:
+def add_picks(*days: PreviewDay) -> None:
     """Read the papers of days, and set their picks. Runs one query."""
     papers = Paper.objects.in_bulk(chosen_ids(choice for day in days for choice in day.choices))
     for day in days:
@@ -207,25 +206,25 @@ def limit_profile(profile: Profile) -> tuple[Profile, bool]:
     return bounded_profile, bounded_profile != profile
 
 
-def _rank_days(profile, window, now, days, sent_ids, earliest=0) -> list[Day]:
+def _rank_days(profile, window, now, days, sent_ids, min_start=0) -> list[PreviewDay]:
     """Rank days, each with the digest day before it, the earliest first.
 
-    Papers before the position `earliest` are left out.
+    Papers before the position `min_start` are left out.
     """
     parameters, sent_ids, ranked_days = Parameters.of(settings.RANKING), set(sent_ids), []
     for previous, day in days:
-        start = max(window.begin(day - timedelta(days=settings.NEW_DAYS)), earliest)
+        start = max(window.begin(day - timedelta(days=settings.NEW_DAYS)), min_start)
         # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
         end = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
-        since = max(window.since(now - (window.day - previous)), earliest)
+        new_start = max(window.since(now - (window.day - previous)), min_start)
         (choices,) = choose(
             *(window.model, window.papers, [profile], [sent_ids], parameters),
-            since=[since],
+            since=[new_start],
             among=slice(start, end),
         )
-        count = count_new(window, since, sent_ids, end)
-        choices = in_sections(choices) if has_news(choices) else []
-        ranked_days.append(Day(day, count, choices))
+        count = count_new(window, new_start, sent_ids, end)
+        choices = in_sections(choices) if has_new(choices) else []
+        ranked_days.append(PreviewDay(day, count, choices))
         sent_ids.update(chosen_ids(choices))
     return ranked_days
 

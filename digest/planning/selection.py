@@ -75,28 +75,29 @@ def rank(dues: Sequence[DueSubscriber], window: Window, *, recent_only: bool = F
 def load_profiles(
     dues: Sequence[DueSubscriber],
     window: Window,
-    other_ids: Sequence[str] = (),
+    second_chance_ids: Sequence[str] = (),
     *,
     recent_only: bool = False,
 ) -> None:
     """Set the profiles, groups and excluded papers of subscribers, by a few queries for all.
 
-    `others`: papers outside of the window that must not come again either.
+    `second_chance_ids`: papers before the window that must not come again either.
     """
     profiles = profiles_of([due.subscriber for due in dues])
     for due, profile in zip(dues, profiles, strict=True):
         due.profile = profile
     add_groups(dues)
-    since = date.fromordinal(window.papers.first_day) - MAX_DAY_OFFSET if recent_only else date.min
-    _exclude(dues, window, other_ids, since)
+    window_start = date.fromordinal(window.papers.first_day)
+    first_day = window_start - MAX_DAY_OFFSET if recent_only else date.min
+    _exclude(dues, window, [*window.papers.aliases, *second_chance_ids], first_day)
 
 
-def _exclude(dues, window, other_ids, since) -> None:
-    """Exclude the papers of digests from a day on, of libraries, and `others` of any digest.
+def _exclude(dues, window, other_ids, first_day) -> None:
+    """Exclude the papers of digests since a day and of libraries, and `other_ids` of any digest.
 
-    Papers with another id in the window are among the others.
+    `other_ids`: ids outside of the window that count as papers of the window or of second chances.
     """
-    picks, other_ids = _picks_since(dues, since), [*window.papers.aliases, *other_ids]
+    picks = _picks_since(dues, first_day)
     is_theirs = among("subscriber", (due.subscriber.pk for due in dues))
     library = LibraryPaper.objects.filter(is_theirs)
     # With EXISTS: with a join or a list, SQLite would search every paper for every subscriber after
@@ -121,21 +122,21 @@ def _exclude(dues, window, other_ids, since) -> None:
         due.sent_until = sent_until.get(due.subscriber.pk)
 
 
-def _paper_pairs(rows, paper):
-    return rows.order_by().values_list("subscriber_id", paper)
+def _paper_pairs(rows, paper_field):
+    return rows.order_by().values_list("subscriber_id", paper_field)
 
 
 def _picks_since(dues, day, **filters):
-    """Return the papers of digests from this day on, by subscriber id.
+    """Return the ids of the papers of digests since a day, by subscriber id.
 
     The cost does not depend on the length of a history: a subquery runs for each subscriber, by
     indexes. With a join, PostgreSQL may read all picks.
     """
     picks = Pick.objects.filter(digest__subscriber=OuterRef("pk"), digest__day__gte=day, **filters)
-    papers = picks.order_by().values("digest__subscriber").annotate(all=StringAgg("paper", SPACE))
+    ids = picks.order_by().values("digest__subscriber").annotate(ids=StringAgg("paper", SPACE))
     rows = Subscriber.objects.filter(among("pk", (due.subscriber.pk for due in dues)))
-    rows = rows.values_list("pk", Subquery(papers.values("all")))
-    return {pk: papers.split() for pk, papers in rows if papers}
+    rows = rows.values_list("pk", Subquery(ids.values("ids")))
+    return {pk: paper_ids.split() for pk, paper_ids in rows if paper_ids}
 
 
 def _rank(dues, window, second_window) -> None:
@@ -146,7 +147,7 @@ def _rank(dues, window, second_window) -> None:
         choices = [
             choice
             for choice in choices
-            # Nobody missed an older one: it is of an archive that was imported meanwhile.
+            # An older paper was imported from an archive since, so nobody missed it.
             if choice.group != "missed" or ages[places[choice.paper]] <= settings.NEW_DAYS
         ]
         due.papers = _with_second_chances(choices, second_choices.get(due, []), due.profile.size)
@@ -165,9 +166,9 @@ def _choose(dues, window) -> list[list[Choice]]:
     ]
     if not rankings:
         return [[] for _ in dues]
-    profiles, excluded, since = map(list, zip(*rankings, strict=True))
+    profiles, excluded, starts = map(list, zip(*rankings, strict=True))
     parameters = Parameters.of(settings.RANKING)
-    ranked = iter(choose(window.model, window.papers, profiles, excluded, parameters, since=since))
+    ranked = iter(choose(window.model, window.papers, profiles, excluded, parameters, since=starts))
     return [
         next(ranked)
         if due.member_profiles is None
@@ -176,35 +177,34 @@ def _choose(dues, window) -> list[list[Choice]]:
     ]
 
 
-def count_new(window: Window, since: int, excluded: Iterable[str], stop: int | None = None) -> int:
+def count_new(window: Window, start: int, excluded: Iterable[str], stop: int | None = None) -> int:
     """Return how many papers between two positions are neither excluded nor withdrawn."""
-    span = slice(since, stop)
-    first, last, _ = span.indices(len(window.papers))
+    start, stop, _ = slice(start, stop).indices(len(window.papers))
     is_withdrawn, places = window.papers.is_withdrawn, window.papers.places_of(excluded)
-    excluded_count = sum(first <= place < last and not is_withdrawn[place] for place in places)
-    return last - first - int(is_withdrawn[span].sum()) - excluded_count
+    excluded_count = sum(start <= place < stop and not is_withdrawn[place] for place in places)
+    return stop - start - int(is_withdrawn[start:stop].sum()) - excluded_count
 
 
-def has_news(choices: Iterable[Choice]) -> bool:
-    """Return whether any of these is new. Without a new one, no digest is sent.
+def has_new(choices: Iterable[Choice]) -> bool:
+    """Return whether any of these papers is new. Without a new one, no digest is sent.
 
     Near misses and papers that were passed over only accompany new ones, and may come another day.
     """
     return any(choice.group == GROUPS[0] for choice in choices)
 
 
-def _with_second_chances(choices, seconds, size: int) -> list[Choice]:
+def _with_second_chances(choices, second_choices, size: int) -> list[Choice]:
     """Return the papers of a digest in its order, with a second chance in the missed group."""
     if len(choices) == size:
-        shortened = choices[: size - len(seconds)]
-        choices = shortened if has_news(shortened) else choices
-    if not has_news(choices):
+        shortened = choices[: size - len(second_choices)]
+        choices = shortened if has_new(shortened) else choices
+    if not has_new(choices):
         return []
-    return in_sections([*choices, *seconds[: size - len(choices)]])
+    return in_sections([*choices, *second_choices[: size - len(choices)]])
 
 
 def in_sections(choices: Sequence[Choice]) -> list[Choice]:
-    """Return ranked choices in the order of a digest: by section, the one with the best first."""
+    """Return ranked choices in the order of a digest: by section, that of the best choice first."""
     sections = [wording.group(choice.basis, choice.topic, choice.group) for choice in choices]
     first_places: dict[tuple[str, str], int] = {}
     for index, section in enumerate(sections):
@@ -219,31 +219,32 @@ def in_sections(choices: Sequence[Choice]) -> list[Choice]:
 # ---- Second chances
 
 
-def _second_chances(dues, window, second) -> dict[DueSubscriber, list[Choice]]:
+def _second_chances(dues, window, second_window) -> dict[DueSubscriber, list[Choice]]:
     """Return, for each subscriber, the paper with a second chance, or none.
 
     A paper that they never had and would be chosen for them now. At most one in SECOND_CHANCE_DAYS,
     and none for groups.
     """
-    if not second.papers.ids:
+    if not second_window.papers.ids:
         return {}
     first_day = window.day - timedelta(days=SECOND_CHANCE_DAYS - 1)
     recent_picks = _picks_since(dues, first_day, basis=Pick.Basis.SECOND)
     individuals = [due for due in dues if due.member_profiles is None]
     eligible = [due for due in individuals if due.subscriber.pk not in recent_picks]
     profiles, excluded = [due.profile for due in eligible], [due.excluded for due in eligible]
-    return dict(zip(eligible, _choose_again(profiles, excluded, window, second), strict=True))
+    choices = _choose_again(profiles, excluded, window, second_window)
+    return dict(zip(eligible, choices, strict=True))
 
 
-def _choose_again(profiles, excluded, window, second) -> list[list[Choice]]:
+def _choose_again(profiles, excluded, window, second_window) -> list[list[Choice]]:
     """Return, for each profile, the paper with a second chance, or none."""
-    new_ids = {second.papers.ids[n] for n in second.papers.places_of(window.papers.ids)}
+    model, papers = second_window.model, second_window.papers
+    new_ids = {papers.ids[place] for place in papers.places_of(window.papers.ids)}
     excluded = [ids | new_ids for ids in excluded]
-    single_profiles = [replace(profile, size=1, wants_near=False) for profile in profiles]
-    parameters = Parameters.of(settings.RANKING)
-    ranked = choose(second.model, second.papers, single_profiles, excluded, parameters)
-    second_fields = {"group": "missed", "basis": Pick.Basis.SECOND.value}
-    return [[replace(choice, **second_fields) for choice in choices] for choices in ranked]
+    profiles = [replace(profile, size=1, wants_near=False) for profile in profiles]
+    ranked = choose(model, papers, profiles, excluded, Parameters.of(settings.RANKING))
+    fields = {"group": "missed", "basis": Pick.Basis.SECOND.value}
+    return [[replace(choice, **fields) for choice in choices] for choices in ranked]
 
 
 def first_digest(
@@ -255,9 +256,8 @@ def first_digest(
     second_window, second_choices = second_chances(window), []
     if second_window.papers.ids:
         (second_choices,) = _choose_again([profile], [excluded], window, second_window)
-    return _with_second_chances(choices, second_choices, profile.size), count_new(
-        window, 0, excluded
-    )
+    choices = _with_second_chances(choices, second_choices, profile.size)
+    return choices, count_new(window, 0, excluded)
 
 
 # ---- Reasons
@@ -267,26 +267,25 @@ def _name_likes(dues, window) -> None:
     """Set the topic of papers that the preference model chose to the title of the most similar
     saved or liked paper.
     """
-    places_by_subscriber = {}  # The places of these papers in each one's digest.
-    for due in dues:
-        places = [place for place, choice in enumerate(due.papers) if choice.basis == "learned"]
-        if places:
-            places_by_subscriber[due.subscriber.pk] = due.papers, places
-    if not places_by_subscriber:
+    dues = [due for due in dues if any(choice.basis == "learned" for choice in due.papers)]
+    if not dues:
         return
+    choices_by_subscriber = {due.subscriber.pk: due.papers for due in dues}
     liked = defaultdict(list)
-    feedback = Feedback.objects.filter(subscriber__in=[*places_by_subscriber])
+    feedback = Feedback.objects.filter(subscriber__in=[*choices_by_subscriber])
     feedback = feedback.exclude(value=Feedback.Value.LESS).order_by("-at", "-pk")
     for pk, paper, title in feedback.values_list("subscriber_id", "paper_id", "paper__title"):
         if len(liked[pk]) < MAX_LIKED:
             liked[pk].append((paper, title[:NAME]))
-    rows = dict.fromkeys(paper for papers in liked.values() for paper, _ in papers)
-    rows = {paper: row for row, paper in enumerate(rows)}
+    liked_ids = dict.fromkeys(paper for papers in liked.values() for paper, _ in papers)
+    rows = {paper: row for row, paper in enumerate(liked_ids)}
     vectors = window.model.vectors(counts_of([*rows]))
-    for pk, titles in liked.items():
-        papers, places = places_by_subscriber[pk]
-        liked_vectors = vectors[np.array([rows[paper] for paper, _ in titles])]
-        positions = np.array([window.papers.places[papers[place].paper] for place in places])
-        nearest = liked_vectors.similarity(window.papers.vectors[positions]).argmax(axis=1)
-        for place, nearest_row in zip(places, nearest.tolist(), strict=True):
-            papers[place] = replace(papers[place], topic=titles[nearest_row][1])
+    for pk, liked_papers in liked.items():
+        choices = choices_by_subscriber[pk]
+        indexes = [index for index, choice in enumerate(choices) if choice.basis == "learned"]
+        liked_vectors = vectors[np.array([rows[paper] for paper, _ in liked_papers])]
+        places = np.array([window.papers.places[choices[index].paper] for index in indexes])
+        nearest = liked_vectors.similarity(window.papers.vectors[places]).argmax(axis=1)
+        for index, nearest_row in zip(indexes, nearest.tolist(), strict=True):
+            _id, title = liked_papers[nearest_row]
+            choices[index] = replace(choices[index], topic=title)

@@ -29,12 +29,12 @@ def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
 
     Others are delayed, or left to the next pass while the previous digest may still be sent.
     """
-    by_subscriber = _recent_letters(dues, now)
-    cancelled_ids = _supersede(list(chain(*by_subscriber.values())), now)
+    nearby_letters = _letters_nearby(dues, now)
+    cancelled_ids = _supersede(list(chain(*nearby_letters.values())), now)
     ready_dues, delayed = [], {}
     for due in dues:
         subscriber = due.subscriber
-        letters = by_subscriber.get(subscriber.pk, ())
+        letters = nearby_letters.get(subscriber.pk, ())
         letters = [letter for letter in letters if letter.pk not in cancelled_ids]
         if any(letter.state in Letter.UNSENT for letter in letters):
             continue
@@ -56,31 +56,35 @@ def due_after_gap(dues: list[DueSubscriber], now) -> list[DueSubscriber]:
 
 def expire_old(now) -> None:
     """End unsent digests of days before the recent ones, as after a week without sending."""
-    old = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.UNSENT)
+    unsent = Letter.objects.open().filter(day__lte=now.date() - RECENT, state__in=Letter.UNSENT)
     last_pk = 0
-    while letters := list(old.filter(pk__gt=last_pk).order_by("pk")[:CHUNK]):
+    while letters := list(unsent.filter(pk__gt=last_pk).order_by("pk")[:CHUNK]):
         last_pk = letters[-1].pk
         _supersede(letters, now, "its day ended first")
 
 
-def _recent_letters(dues, now):
+def _letters_nearby(dues, now) -> dict[int, list[Letter]]:
     """Return the digests that may be too near to those that are due, by subscriber id.
 
-    Without subscribers whose day another planner has written meanwhile: theirs are not cancelled.
+    For example yesterday's digest, which is not sent yet or was sent an hour ago. Leaves out
+    subscribers whose due day another planner has written meanwhile.
     """
     days = {due.subscriber.pk: due.day for due in dues if due.day is not None}
     # By the index on subscriber and day, so that the cost doesn't grow with a history.
     may_be_recent = Q(state__in=Letter.UNSENT) | Q(left_at__gt=now - schedule.MIN_GAP)
     candidates = Letter.objects.filter(among("subscriber", days), day__gt=now.date() - RECENT)
-    by_id = defaultdict(list)
+    letters_by_id = defaultdict(list)
     for letter in candidates.filter(may_be_recent | Q(day__in={*days.values()})).order_by():
-        by_id[letter.subscriber_id].append(letter)
-    planned_ids = {pk for pk in by_id if days[pk] in [letter.day for letter in by_id[pk]]}
-    return {pk: by_id[pk] for pk in by_id if pk not in planned_ids}
+        letters_by_id[letter.subscriber_id].append(letter)
+    return {
+        pk: letters
+        for pk, letters in letters_by_id.items()
+        if days[pk] not in [letter.day for letter in letters]
+    }
 
 
 def gap_ends_at(letter: Letter, subscriber):
-    """Return when the next digest may be sent after this one, or None if it surely never left."""
+    """Return when the next digest may be sent, or None if this letter surely never left."""
     was_never_sent = letter.state in (State.SKIPPED, State.MISSED) and not letter.repeats
     if was_never_sent or letter.left_at is None:
         return None
@@ -88,7 +92,7 @@ def gap_ends_at(letter: Letter, subscriber):
 
 
 def _supersede(letters, now, reason="the next day's was due") -> set[int]:
-    """Cancel unsent digests and release their papers. Return the ids of those cancelled.
+    """Cancel unsent digests and release their papers. Return the ids of the cancelled digests.
 
     Letters that a worker holds stay, and so do resent ones, which may have arrived.
     """
@@ -97,23 +101,23 @@ def _supersede(letters, now, reason="the next day's was due") -> set[int]:
     if not unsent_ids:
         return set()
     with transaction.atomic():
-        unlocked = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=unsent_ids)
-        unlocked, cancelled = list(unlocked.order_by("pk")), []
+        rows = Letter.objects.select_for_update(skip_locked=True).filter(pk__in=unsent_ids)
+        locked_letters, cancelled = list(rows.order_by("pk")), []
         for state in Letter.UNSENT:
-            batch = [letter for letter in unlocked if letter.state == state]
+            batch = [letter for letter in locked_letters if letter.state == state]
             cancelled += transitions.end(batch, State.MISSED, reason, now)
     return {letter.pk for letter in cancelled}
 
 
 def lock_days(dues: Collection[DueSubscriber], now) -> list[tuple[DueSubscriber, list[date]]]:
-    """Lock the subscribers that may be planned, and return the days that each still lacks.
+    """Lock the subscribers that may be planned. Return each with the days without a digest.
 
-    Left to the next pass are subscribers who have changed since they were read, and those whose
-    digest of another day may be sent, or has been sent, meanwhile.
+    Leaves out subscribers who have changed since they were read, and those whose digest of another
+    day may be sent, or has been sent, meanwhile. The next pass plans them.
     """
     unchanged_ids = lock_unchanged([due.subscriber for due in dues])
-    dues = {due.subscriber.pk: due for due in dues if due.subscriber.pk in unchanged_ids}
-    days = {day for due in dues.values() for day in due.days}
+    dues_by_id = {due.subscriber.pk: due for due in dues if due.subscriber.pk in unchanged_ids}
+    days = {day for due in dues_by_id.values() for day in due.days}
     may_be_sent = Q(state__in=Letter.OPEN, closes_at__gt=now) | Q(left_at__gte=now)
     # In a statement of its own, which sees what was committed before the rows were locked.
     start = min({*days, now.date() - RECENT})
@@ -122,10 +126,10 @@ def lock_days(dues: Collection[DueSubscriber], now) -> list[tuple[DueSubscriber,
     rows = letters.filter(may_be_sent | Q(day__in=days)).annotate(is_on_its_way=may_be_sent)
     for pk, day, is_on_its_way in rows.values_list("subscriber_id", "day", "is_on_its_way"):
         planned_days.add((pk, day))
-        if is_on_its_way and dues[pk].day not in (day, None):
+        if is_on_its_way and dues_by_id[pk].day not in (day, None):
             waiting_ids.add(pk)
     return [
         (due, [day for day in due.days if (pk, day) not in planned_days])
-        for pk, due in dues.items()
+        for pk, due in dues_by_id.items()
         if pk not in waiting_ids
     ]

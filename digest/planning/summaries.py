@@ -17,8 +17,8 @@ MIN_LEFT = timedelta(minutes=30)  # Before its deadline, an email does not wait.
 def write_due(clock: Callable[[], datetime]) -> bool:
     """Write the summaries for which planned emails wait, then end their wait.
 
-    One worker does so at a time. Return whether emails may be sent now. While the model does not
-    answer, they wait on.
+    One worker does so at a time. Return whether emails may be sent now. They go on waiting while
+    the model does not answer.
     """
     planned_letters = Letter.objects.filter(ended_at=None, state=Letter.State.PLANNED, attempt=0)
     # Older emails wait for another reason, such as a provider that asks for slower delivery.

@@ -1,4 +1,4 @@
-"""Shared by sources that have a list for each day, in pages of JSON.
+"""Parsing for sources that have a list for each day, in pages of JSON.
 
 JSON is parsed with limits on encoding, nesting and the length of numbers.
 """

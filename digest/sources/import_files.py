@@ -96,7 +96,7 @@ def _full_name(name_parts):
     """Return ["Curie", "Marie", ""] as Marie Curie."""
     if not isinstance(name_parts, list):
         raise BadRecord("an author must be a list of names")
-    family_name, given_name, suffix, *_ = [str(part) for part in [*name_parts, "", "", ""]]
+    family_name, given_name, suffix, *_ = map(str, [*name_parts, "", "", ""])
     return records.clean(" ".join([given_name, family_name, suffix]), 200)
 
 

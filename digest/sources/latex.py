@@ -40,7 +40,7 @@ REPAIRS = [
     (r"(\\[A-Za-z]+)(?=[^\W\d_A-Za-z])", r"\1 "),
     # Greek letters as arXiv's database has them: \b{eta}.
     (r"\\([bdkr])\{(eta|elta|appa|ho)\}", r"\\\1\2{}"),
-    # MathJax's characters, which `readable` reads.
+    # MathJax's characters, which `records.readable_text` reads.
     (r"\\unicode\{(x(?![EFef]\w{3})[0-9A-Fa-f]{2,4})\}", r"&#\1;"),
     # x^\text{max} is x^{\text{max}}, and x^2_i is x_i^2.
     (r"(?<!\\)([_^])\s*(\\[A-Za-z]+(?:\s*\{[^{}]*\})*)", r"\1{\2}"),

@@ -221,9 +221,8 @@ def _space(match, loses_spaces) -> str:
         return " "
     opens_script = OPENS_SCRIPT.search(tags)
     if whitespace:
-        is_joined = (opens_script and SCRIPT.match(following)) or NO_SPACE.search(
-            f"{preceding}\0{following}"
-        )
+        is_attached = opens_script and SCRIPT.match(following)
+        is_joined = is_attached or NO_SPACE.search(f"{preceding}\0{following}")
         return "" if is_joined else "\n"
     if opens_script or not STYLES.search(tags):
         return ""

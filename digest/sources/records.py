@@ -40,7 +40,7 @@ CONTROLS = re.compile(
     + "]"
 )
 MARKS = re.compile(r"[&\\$`{}~^_*<]|--|''")
-#: Markup, and misplaced punctuation, for which `readable` has something to do.
+#: Markup, and misplaced punctuation, for which `readable_text` has something to do.
 READ = re.compile(rf"{MARKS.pattern}|\]\(http| [,;.](?:\s|$)")
 # A number that Python refuses to parse, and that is no character's.
 NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
@@ -160,7 +160,7 @@ def readable_text(text: str) -> str:
 
     For the texts of papers, and for subscribers' words that others read.
 
-    >>> readable("$\\\\alpha$-stable processes")
+    >>> readable_text("$\\\\alpha$-stable processes")
     'α-stable processes'
     """
     for _ in range(ROUNDS):

@@ -77,13 +77,13 @@ def sample(limit: int) -> list:
 
 def picks(window, profiles: list, shown: list[set[str]], side: Parameters) -> list[list[str]]:
     """Return the papers of each subscriber's digest, and add them to `shown`."""
-    from digest.planning.selection import chosen_ids, has_news
+    from digest.planning.selection import chosen_ids, has_new
 
     since = [window.begin(window.day)] * len(profiles)
     chosen = choose(window.model, window.papers, profiles, shown, side, since=since)
     picked = []
     for papers, choices in zip(shown, chosen, strict=True):
-        choices = choices if has_news(choices) else []
+        choices = choices if has_new(choices) else []
         papers.update(chosen_ids(choices))
         picked.append([choice.paper for choice in choices])
     return picked

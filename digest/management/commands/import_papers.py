@@ -68,22 +68,22 @@ class Command(base.Command):
 
     def _import(self, path, now, shift):
         """Store one file. Return whether it was read to its end."""
-        tally, errors, began_at = store.Tally(), [], time.monotonic()
+        counts, errors, began_at = store.StoreCounts(), [], time.monotonic()
         with self._progress() as progress:
             records = _until_broken(self._read(path, progress, path.name), errors)
             if shift is not None:
                 records = (replace(row, day=row.day and row.day + shift) for row in records)
-            store.store(records, tally, now=now, replaces_days=shift is not None)
+            store.store(records, counts, now=now, replaces_days=shift is not None)
         seconds = max(time.monotonic() - began_at, 0.001)  # Some clocks are coarse.
         for error in errors:
             self.stderr.write(f"{path}: {error}")
         self.stdout.write(
-            f"{path.name}: {tally.new} new, {tally.changed} changed, "
-            f"{tally.unchanged} unchanged, {counted(self.bad_lines, 'bad line')} skipped. "
-            f"Stored in {seconds:.1f} s, {tally.total / seconds:,.0f} papers per second."
+            f"{path.name}: {counts.new} new, {counts.changed} changed, "
+            f"{counts.unchanged} unchanged, {counted(self.bad_lines, 'bad line')} skipped. "
+            f"Stored in {seconds:.1f} s, {counts.total / seconds:,.0f} papers per second."
         )
-        self.has_changed = self.has_changed or bool(tally.new or tally.changed)
-        if self.bad_lines and not tally.total:
+        self.has_changed = self.has_changed or bool(counts.new or counts.changed)
+        if self.bad_lines and not counts.total:
             self.empty_files.append(path)
         self.bad_lines = 0
         return not errors

@@ -59,12 +59,12 @@ OF_ABSTRACT = re.compile(
 def replace_marks(text: str) -> str:
     """Return a text with symbols instead of names, and without marks.
 
-    >>> spelt("TGF-{beta} rose by [~]5 {+/-} 1, in AO_SCPLOWTPC_SCPLOW too")
+    >>> replace_marks("TGF-{beta} rose by [~]5 {+/-} 1, in AO_SCPLOWTPC_SCPLOW too")
     'TGF-β rose by ∼5 ± 1, in ATP too'
     """
     for start, end in CUT:
-        first, *parts = text.split(start)
-        text = first + "".join(part.partition(end)[2] if end in part else part for part in parts)
+        kept, *sections = text.split(start)
+        text = kept + "".join(text.partition(end)[2] if end in text else text for text in sections)
     for mark, replacement in MARKS:
         text = mark.sub(replacement, text)
     return NAME.sub(_sign, text)
@@ -73,8 +73,8 @@ def replace_marks(text: str) -> str:
 def clean_abstract(text: str) -> str:
     """Return a cleaned abstract with separated headings, and without the heading "Abstract".
 
-    >>> abstract("ABSTRACTBread rises."), abstract("BackgroundBread rises.")
-    ('Bread rises.', 'Background: Bread rises.')
+    >>> [clean_abstract(text) for text in ("ABSTRACTBread rises.", "BackgroundBread rises.")]
+    ['Bread rises.', 'Background: Bread rises.']
     """
     text = replace_marks(text)
     heading = OF_ABSTRACT.match(text)

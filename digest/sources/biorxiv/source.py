@@ -29,7 +29,7 @@ ROWS = [
 ]
 #: The categories of each server, with the name and the group of the topic.
 TOPICS = {
-    server: {name.lower(): (f"{title}: {name}", title) for of, name in ROWS if of == server}
+    server: {name.lower(): (f"{title}: {name}", title) for owner, name in ROWS if owner == server}
     for server, title in SERVERS.items()
 }
 
@@ -170,9 +170,8 @@ class _Listing(Listing):
         is_short = len(rows) < MIN_ROWS
         is_complete = is_short if self.total is None else self.row_count >= self.total
         self.is_read = is_complete or not rows
-        self.problem = self._problem(
-            position, first_row, is_repeated=len(self.keys) == previous_count
-        )
+        is_repeated = len(self.keys) == previous_count
+        self.problem = self._problem(position, first_row, is_repeated)
 
     def _add(self, row):
         key = _key(row)
@@ -209,9 +208,9 @@ class _Listing(Listing):
 
 def _merge(*versions: Record) -> Record:
     """Return the later version of a paper, with the day of the earlier one."""
-    first, last = sorted(versions, key=lambda record: record.version or 0)
-    announcement = {"day_is_estimate": first.day_is_estimate, "announced_as": first.announced_as}
-    return replace(last, day=first.day, **announcement)
+    old, new = sorted(versions, key=lambda record: record.version or 0)
+    announcement = {"day_is_estimate": old.day_is_estimate, "announced_as": old.announced_as}
+    return replace(new, day=old.day, **announcement)
 
 
 def _answer(body) -> tuple[list, int | None, int | None]:

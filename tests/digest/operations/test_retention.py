@@ -207,7 +207,7 @@ def test_bisection_survives_concurrent_erasure(looks):
 
 def test_every_table_has_a_retention_rule():
     tables = {model._meta.label for model in apps.get_models(include_auto_created=True)}
-    listed = [rule.table._meta.label for rule in upkeep.BY_AGE]
+    listed = [model._meta.label for model, _, _ in upkeep.MAX_AGES]
     listed += chain.from_iterable(cases("retention_rules").values())
     assert sorted(tables) == sorted(listed)
 
@@ -227,14 +227,15 @@ ROWS = {
 
 
 def test_rows_are_deleted_by_age(settings):
-    for one in upkeep.BY_AGE:
-        keep = getattr(settings, one.keep)
-        for ago in (keep - 2 * DAY, keep + 2 * DAY):
-            moment = NOW - ago
-            row = ROWS[one.table](moment.date(), moment)
-            one.table.objects.filter(pk=row.pk).update(**{one.field: moment})
+    for model, field, setting in upkeep.MAX_AGES:
+        max_age = getattr(settings, setting)
+        for age in (max_age - 2 * DAY, max_age + 2 * DAY):
+            moment = NOW - age
+            row = ROWS[model](moment.date(), moment)
+            model.objects.filter(pk=row.pk).update(**{field: moment})
     upkeep.purge(NOW)
-    assert {one.table: one.table.objects.count() for one in upkeep.BY_AGE} == dict.fromkeys(ROWS, 1)
+    counts = {model: model.objects.count() for model, _, _ in upkeep.MAX_AGES}
+    assert counts == dict.fromkeys(ROWS, 1)
 
 
 def test_special_rules_delete_rows():

@@ -14,43 +14,43 @@ ABSTRACT = "We find that 3.5% of 1,200 maps are wrong, in 2.1 m² each. Results 
 GOOD = {"title": "GPT-4 liest 1.000 Karten", "sentence": "3,5 % von 1200 Karten sind falsch."}
 
 
-def checked(language="de", **changes):
-    return summaries.checked(json.dumps(GOOD | changes), TITLE, ABSTRACT, language)
+def parse_answer(language="de", **changes):
+    return summaries.parse_answer(json.dumps(GOOD | changes), TITLE, ABSTRACT, language)
 
 
 @pytest.mark.parametrize("wrapping", ["{}", "```json\n{}\n```", "```\n{}\n```\n", "  {}\n"])
 def test_answer_is_taken_with_localised_numbers(wrapping):
     content = wrapping.replace("{}", json.dumps(GOOD))
-    assert summaries.checked(content, TITLE, ABSTRACT, "de") == tuple(GOOD.values())
+    assert summaries.parse_answer(content, TITLE, ABSTRACT, "de") == tuple(GOOD.values())
 
 
 def test_answer_in_english_leaves_the_authors_title():
-    assert checked("en", sentence="3.5% are wrong.") == ("", "3.5% are wrong.")
+    assert parse_answer("en", sentence="3.5% are wrong.") == ("", "3.5% are wrong.")
 
 
 @pytest.mark.parametrize(("name", "text", "fault"), cases("refused_summaries"))
 def test_answer_is_refused(name, text, fault):
     with pytest.raises(summaries.BadAnswer, match=fault):
-        checked(**{name: text})
+        parse_answer(**{name: text})
 
 
 @pytest.mark.parametrize("content", ["", "x", "[]", "1", '"x"', "{}", "[" * 99_999, None, [], {}])
 def test_answer_is_refused_when_it_is_no_object(content):
     with pytest.raises(summaries.BadAnswer, match="not the JSON"):
-        summaries.checked(content, TITLE, ABSTRACT, "de")
+        summaries.parse_answer(content, TITLE, ABSTRACT, "de")
 
 
 def test_characters_are_counted_in_languages_without_spaces():
-    assert checked("ja", sentence="地" * 120)
+    assert parse_answer("ja", sentence="地" * 120)
     with pytest.raises(summaries.BadAnswer, match="too long"):
-        checked("ja", sentence="地" * 121)
+        parse_answer("ja", sentence="地" * 121)
 
 
 def test_numbers_that_the_abstract_lacks_are_refused():
     shown = []
     for number in range(500):
         with suppress(summaries.BadAnswer):
-            shown.append(checked(sentence=f"Es sind {number}.") and number)
+            shown.append(parse_answer(sentence=f"Es sind {number}.") and number)
     assert shown == [4, 95]
 
 

@@ -78,7 +78,7 @@ def test_previous_days_equal_planned_digests(settings):
     sent = [Pick(paper=one, position=n, score=1, basis="topic") for n, one in enumerate(earlier, 1)]
     for pick in sent:
         pick.would_fold = []
-    remember(subscriber, preview.Day(TODAY - 8 * DAY, 0, picks=sent))
+    remember(subscriber, preview.PreviewDay(TODAY - 8 * DAY, 0, picks=sent))
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
     future.update(day=TODAY + 30 * DAY)
@@ -207,7 +207,7 @@ def test_comparison_omits_papers_sent_before():
     picks = [Pick(paper=one, position=place, **fields) for place, one in enumerate(robots, 1)]
     for pick in picks:
         pick.would_fold = []
-    remember(subscriber, preview.Day(TODAY - 8 * DAY, 0, picks=picks))
+    remember(subscriber, preview.PreviewDay(TODAY - 8 * DAY, 0, picks=picks))
     for one, is_hidden in ((subscriber, True), (other, False)):
         changed = profile_for(TopicSelection(interests=["robot"]), 10, one)
         added = {pick.paper for pick in preview.compare(one, changed, NOW).added}
