@@ -17,7 +17,7 @@ from digest.models.bulk_insert import among
 from digest.personalization import added_papers
 from digest.ranking.authors import queried_authors
 from digest.ranking.profile import Example, Interest, Profile
-from digest.ranking.query import NAME
+from digest.ranking.query import MAX_NAME
 from digest.ranking.relevance_feedback import LearnedProfile
 from digest.sources.arxiv import taxonomy
 from subscriptions.actions.preferences import TopicSelection
@@ -43,15 +43,15 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
     learners = among("subscriber", (reader.pk for reader in subscribers if reader.learns))
     models = list(ReaderModel.objects.filter(learners).annotate(has_library=Exists(library)))
-    meanings = _mean_embeddings([row.subscriber_id for row in models])
-    learned_models = {}  # With whether the subscriber is known by it.
+    mean_embeddings = _mean_embeddings([row.subscriber_id for row in models])
+    learned_models = {}  # With whether it learned from enough liked papers.
     for row in models:
         learned = None  # A model without words has nothing to say.
         if row.terms:
-            meaning = meanings.get(row.subscriber_id, ())
-            learned = LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, meaning)
-        is_known = learned is not None and row.has_library and learned.liked >= MIN_LIKED
-        learned_models[row.subscriber_id] = learned, is_known
+            embedding = mean_embeddings.get(row.subscriber_id, ())
+            learned = LearnedProfile(tuple(row.terms), tuple(row.weights), row.liked, embedding)
+        has_enough_liked = learned is not None and row.has_library and learned.liked >= MIN_LIKED
+        learned_models[row.subscriber_id] = learned, has_enough_liked
     return [
         Profile(
             _combine_examples(follows[subscriber.pk]),
@@ -125,7 +125,7 @@ def profile_for(
 
 def own_topic(query: str, kinds: Mapping[str, str]) -> Topic:
     """Return a subscriber's own topic, unsaved."""
-    return Topic(name=query[:NAME], query=query, kind=kinds.get(query, ""))
+    return Topic(name=query[:MAX_NAME], query=query, kind=kinds.get(query, ""))
 
 
 def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:

@@ -107,8 +107,8 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
     parameters, since = Parameters.of(settings.RANKING), window.since(due.new_after)
     diagnosis = for_display(diagnose(*arguments, parameters, since))
     if choice and members:  # Its topic is not private, as that of the diagnosis may be.
-        place = [*choices].index(paper.pk) + 1
-        return Diagnosis("chosen", interest=choice.topic, place=place, of=len(choices))
+        rank = [*choices].index(paper.pk) + 1
+        return Diagnosis("chosen", interest=choice.topic, rank=rank, match_count=len(choices))
     if members and diagnosis.interest and diagnosis.outcome not in ("chosen", "passed"):
         return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
     if diagnosis.outcome == "chosen" and not choice:
@@ -186,7 +186,7 @@ def _empty_cause(subscriber, last: Digest, full: Digest | None, now) -> str:
         *(window.model, papers, [profile, unmuted, untaught, untaught]),
         [excluded, excluded, excluded, set()],
         Parameters.of(settings.RANKING),
-        among=slice(start, None),
+        positions=slice(start, None),
     )
     new_ids = [[match.paper for match in choices if match.group == "new"] for choices in ranked]
     if not any(new_ids):

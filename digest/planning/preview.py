@@ -25,7 +25,7 @@ from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries_of
 from digest.ranking.ranking import Choice, choose
-from digest.ranking.retrieval import find
+from digest.ranking.retrieval import retrieve
 from subscriptions import schedule
 from subscriptions.models import Subscriber
 
@@ -116,7 +116,7 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
     near_day = Day(window.day, 0)
     if not any(day.choices for day in (first_day, *past_days)):
         profile = replace(profile, wants_near=True)
-        parameters = replace(Parameters.of(settings.RANKING), near=NEAREST)
+        parameters = replace(Parameters.of(settings.RANKING), near_margin=NEAREST)
         (choices,) = choose(window.model, window.papers, [profile], [()], parameters)
         near_day.choices = choices
     add_picks(first_day, *past_days, near_day)
@@ -140,7 +140,7 @@ def match_counts(
     """
     window, parameters = window or windows(now)[1], Parameters.of(settings.RANKING)
     follows = limit_profile(Profile(tuple(dict.fromkeys(interests))))[0].follows
-    retrieved = find(window.model, window.papers, follows, parameters)
+    retrieved = retrieve(window.model, window.papers, follows, parameters)
     is_recent = window.papers.ages < PREVIEW_DAYS
     counts = [int(is_recent[matches.papers[matches.margins >= 0]].sum()) for matches in retrieved]
     return dict(zip(follows, counts, strict=True))
@@ -220,8 +220,8 @@ def _rank_days(profile, window, now, days, sent_ids, earliest=0) -> list[Day]:
         since = max(window.since(now - (window.day - previous)), earliest)
         (choices,) = choose(
             *(window.model, window.papers, [profile], [sent_ids], parameters),
-            since=[since],
-            among=slice(start, end),
+            first_new=[since],
+            positions=slice(start, end),
         )
         count = count_new(window, since, sent_ids, end)
         choices = in_sections(choices) if has_news(choices) else []

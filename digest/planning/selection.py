@@ -19,7 +19,7 @@ from digest.planning.due import DueSubscriber
 from digest.planning.sharing import add_groups, add_shared_papers, merge
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Profile
-from digest.ranking.query import NAME
+from digest.ranking.query import MAX_NAME
 from digest.ranking.ranking import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
@@ -165,9 +165,10 @@ def _choose(dues, window) -> list[list[Choice]]:
     ]
     if not rankings:
         return [[] for _ in dues]
-    profiles, excluded, since = map(list, zip(*rankings, strict=True))
+    profiles, excluded, first_new = map(list, zip(*rankings, strict=True))
     parameters = Parameters.of(settings.RANKING)
-    ranked = iter(choose(window.model, window.papers, profiles, excluded, parameters, since=since))
+    arguments = window.model, window.papers, profiles, excluded, parameters
+    ranked = iter(choose(*arguments, first_new=first_new))
     return [
         next(ranked)
         if due.member_profiles is None
@@ -279,7 +280,7 @@ def _name_likes(dues, window) -> None:
     feedback = feedback.exclude(value=Feedback.Value.LESS).order_by("-at", "-pk")
     for pk, paper, title in feedback.values_list("subscriber_id", "paper_id", "paper__title"):
         if len(liked[pk]) < MAX_LIKED:
-            liked[pk].append((paper, title[:NAME]))
+            liked[pk].append((paper, title[:MAX_NAME]))
     rows = dict.fromkeys(paper for papers in liked.values() for paper, _ in papers)
     rows = {paper: row for row, paper in enumerate(rows)}
     vectors = window.model.vectors(counts_of([*rows]))

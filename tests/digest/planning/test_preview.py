@@ -87,7 +87,7 @@ def test_previous_days_equal_planned_digests(settings):
         for paper, of in later.items():
             if of <= day.day:
                 Paper.objects.filter(pk=paper).update(day=of)
-        candidate_windows._last.clear()
+        candidate_windows._windows.clear()
         digest, picks = plan.preview(subscriber, day.day, NOW)
         assert sorted(described(picks)) == sorted(described(day.picks))
         assert digest.considered == day.considered

@@ -51,7 +51,7 @@ def digest_of(subscriber, days=0):
 
 def bases_of(subscriber):
     """Return why each paper but the notes would come today."""
-    candidate_windows._last.clear()
+    candidate_windows._windows.clear()
     _, picks = planning.preview(subscriber, TODAY, NOW)
     return [pick.basis for pick in picks if pick.paper.title != "Notes"]
 
