@@ -67,13 +67,13 @@ class Window:
     papers: CandidateSet
     arrival_times: np.ndarray
 
-    def since(self, moment: datetime | None) -> int:
+    def first_after(self, moment: datetime | None) -> int:
         """Return the position of the first paper that came in after this moment. 0 for None."""
         if moment is None:
             return 0
         return int(np.searchsorted(self.arrival_times, moment.timestamp(), side="right"))
 
-    def begin(self, day: date) -> int:
+    def first_on(self, day: date) -> int:
         """Return the position of the first paper that came in on this day or later."""
         return int(np.searchsorted(self.arrival_times, start_of(day).timestamp()))
 

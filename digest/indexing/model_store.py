@@ -9,7 +9,7 @@ import io
 import logging
 import zipfile
 from datetime import timedelta
-from itertools import batched
+from itertools import batched, chain
 from operator import itemgetter
 
 import numpy as np
@@ -59,12 +59,9 @@ def corpus(now) -> tuple[list[str], list[int]]:
     ids = list(papers.values_list("pk", flat=True)[:count])
     if len(ids) > MAX_DOCUMENTS:  # Evenly spread.
         ids = [ids[number * len(ids) // MAX_DOCUMENTS] for number in range(MAX_DOCUMENTS)]
-    rows = [
-        row
-        for block in batched(ids, READ_BATCH)
-        for row in Paper.objects.filter(pk__in=block).values_list("day", "pk", "title", "abstract")
-    ]
-    rows.sort(key=itemgetter(0, 1))
+    fields = Paper.objects.values_list("day", "pk", "title", "abstract")
+    blocks = (fields.filter(pk__in=block) for block in batched(ids, READ_BATCH))
+    rows = sorted(chain.from_iterable(blocks), key=itemgetter(0, 1))
     return [document(*row[2:]) for row in rows], [row[0].toordinal() for row in rows]
 
 

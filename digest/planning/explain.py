@@ -104,7 +104,7 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
         follows = dict.fromkeys(interest for member in members for interest in member.follows)
         profile = replace(profile, follows=tuple(follows), learned=None)
     arguments = window.model, window.papers, profile, _excluded(due, window), paper.pk
-    parameters, since = Parameters.of(settings.RANKING), window.since(due.new_after)
+    parameters, since = Parameters.of(settings.RANKING), window.first_after(due.new_after)
     diagnosis = for_display(diagnose(*arguments, parameters, since))
     if choice and members:  # Its topic is not private, as that of the diagnosis may be.
         rank = [*choices].index(paper.pk) + 1
@@ -167,7 +167,7 @@ def _empty_cause(subscriber, last: Digest, full: Digest | None, now) -> str:
     # Without a full one, what is new is still what is new for a first digest.
     days = settings.NEW_DAYS if full else 0
     window = candidate_windows.for_digests(model_store.in_use(), today, days)
-    papers, start = window.papers, window.since(full.letter.created_at) if full else 0
+    papers, start = window.papers, window.first_after(full.letter.created_at) if full else 0
     if start == len(papers):
         newest = Paper.objects.filter(day__lte=today).first()
         text = _("no new papers came in; the newest is of %s")

@@ -112,7 +112,8 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
     start_day = window.day - timedelta(days=PREVIEW_DAYS)
     days = [start_day + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
     # Earlier papers would have been sent before.
-    past_days = _rank_days(profile, window, now, pairwise(days), (), window.begin(start_day))[::-1]
+    start = window.first_on(start_day)
+    past_days = _rank_days(profile, window, now, pairwise(days), (), start)[::-1]
     near_day = Day(window.day, 0)
     if not any(day.choices for day in (first_day, *past_days)):
         profile = replace(profile, wants_near=True)
@@ -214,10 +215,10 @@ def _rank_days(profile, window, now, days, sent_ids, earliest=0) -> list[Day]:
     """
     parameters, sent_ids, ranked_days = Parameters.of(settings.RANKING), set(sent_ids), []
     for previous, day in days:
-        start = max(window.begin(day - timedelta(days=settings.NEW_DAYS)), earliest)
+        start = max(window.first_on(day - timedelta(days=settings.NEW_DAYS)), earliest)
         # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
-        end = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
-        since = max(window.since(now - (window.day - previous)), earliest)
+        end = window.first_on(day + timedelta(days=1)) if day < window.day else len(window.papers)
+        since = max(window.first_after(now - (window.day - previous)), earliest)
         (choices,) = choose(
             *(window.model, window.papers, [profile], [sent_ids], parameters),
             first_new=[since],

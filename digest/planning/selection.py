@@ -45,7 +45,7 @@ def unsaved_pick(
     """Return the pick that would be stored, with its papers. `papers`: by id."""
     pick = Pick(**dict(zip(PICK_FIELDS, pick_values(choice, position), strict=True)), **fields)
     pick.paper = papers[choice.paper]
-    pick.would_fold = [papers[paper_id] for paper_id in choice.relatives if paper_id in papers]
+    pick.unsaved_folded = [papers[paper_id] for paper_id in choice.relatives if paper_id in papers]
     return pick
 
 
@@ -150,7 +150,7 @@ def _rank(dues, window, second_window) -> None:
             if choice.group != "missed" or ages[places[choice.paper]] <= settings.NEW_DAYS
         ]
         due.papers = _with_second_chances(choices, second_choices.get(due, []), due.profile.size)
-        due.considered = count_new(window, window.since(due.new_after), due.excluded)
+        due.considered = count_new(window, window.first_after(due.new_after), due.excluded)
 
 
 def _choose(dues, window) -> list[list[Choice]]:
@@ -159,7 +159,7 @@ def _choose(dues, window) -> list[list[Choice]]:
     The papers of a group's digest are ranked with the profiles of the members.
     """
     rankings = [
-        (profile, due.excluded, window.since(due.new_after))
+        (profile, due.excluded, window.first_after(due.new_after))
         for due in dues
         for profile in ([due.profile] if due.member_profiles is None else due.member_profiles)
     ]
@@ -206,7 +206,7 @@ def _with_second_chances(choices, seconds, size: int) -> list[Choice]:
 
 def in_sections(choices: Sequence[Choice]) -> list[Choice]:
     """Return ranked choices in the order of a digest: by section, the one with the best first."""
-    sections = [wording.group(choice.basis, choice.topic, choice.group) for choice in choices]
+    sections = [wording.section_of(choice.basis, choice.topic, choice.group) for choice in choices]
     first_places: dict[tuple[str, str], int] = {}
     for index, section in enumerate(sections):
         first_places.setdefault(section, index)

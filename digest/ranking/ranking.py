@@ -197,9 +197,8 @@ class Ranking:
         is_first[1:] = (np.diff(picks.owner) != 0) | (np.diff(picks.paper) != 0)
         picks = self._add_preferences(picks[is_first])
         score_key = -(picks.margin + picks.lift).round(4)
-        return picks[
-            np.lexsort((self.candidates.rank[picks.paper], score_key, picks.group, picks.owner))
-        ]
+        order = np.lexsort((self.candidates.rank[picks.paper], score_key, picks.group, picks.owner))
+        return picks[order]
 
     def _collect(self) -> Picks:
         """Return the papers for the interests and preference models of each subscriber."""
@@ -293,9 +292,8 @@ class Ranking:
         """Return which picks are hidden: sent before, muted or withdrawn."""
         is_hidden = self.candidates.is_withdrawn[picks.paper]
         count = len(self.candidates)
-        pairs = [
-            owner * count + paper for owner, papers in enumerate(self.excluded) for paper in papers
-        ]
+        excluded = enumerate(self.excluded)
+        pairs = [owner * count + paper for owner, papers in excluded for paper in papers]
         if pairs:
             is_hidden |= np.isin(picks.owner * count + picks.paper, pairs)
         row_by_mutes: dict[tuple[Interest, ...], int] = {(): 0}

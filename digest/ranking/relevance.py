@@ -106,9 +106,8 @@ def relevance(
     model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], floor: float = -np.inf
 ) -> list[Relevance]:
     """Return the candidates that are about each query with log-odds of at least `floor`."""
-    weights = np.where(
-        candidates.has_embedding, *np.array([WITH_EMBEDDING, WITHOUT_EMBEDDING])[..., None]
-    )
+    fits = np.array([WITH_EMBEDDING, WITHOUT_EMBEDDING])[..., None]
+    weights = np.where(candidates.has_embedding, *fits)
     similarity_weights, coverage_weights, cosine_weights, constants = weights
     log_odds = similarity_weights * similarity(model, candidates, queries) + constants
     log_odds += cosine_weights * candidates.text_cosines([query.text for query in queries])

@@ -113,12 +113,9 @@ def _learned(
     order = np.argsort(-np.abs(profile[heaviest]) / np.sqrt(model.word_weights[heaviest]))
     columns = heaviest[order]
     weights = profile[columns] / max(float(np.linalg.norm(profile[columns])), 1e-9)
-    return LearnedProfile(
-        tuple(model.stems_[columns].tolist()),
-        tuple(round(float(weight), 4) for weight in weights),
-        liked,
-        tuple(embedding),
-    )
+    terms = tuple(model.stems_[columns].tolist())
+    rounded = tuple(round(float(weight), 4) for weight in weights)
+    return LearnedProfile(terms, rounded, liked, tuple(embedding))
 
 
 def _mean(model: TfidfModel, papers: Vectors, counts: np.ndarray) -> np.ndarray:
