@@ -92,9 +92,8 @@ def _papers(subscriber):
         "title": F("paper__title"),
         "folded_into": F("leader__paper"),
     }
-    return [
-        row | {"why": reasons[row.pop("pk")]} for row in rows(picks, "pk", "paper", **other_fields)
-    ]
+    sent = rows(picks, "pk", "paper", **other_fields)
+    return [row | {"why": reasons[row.pop("pk")]} for row in sent]
 
 
 def forget_feedback(subscriber):
@@ -115,13 +114,9 @@ def news_of_saved(subscriber, digest) -> list[models.PaperEvent]:
     """Return what happened to a subscriber's saved papers since their last accepted digest."""
     saved = models.Feedback.objects.saved().filter(subscriber=subscriber)
     events = models.PaperEvent.objects.filter(paper__in=saved.values("paper"))
-    last = (
-        models.Digest.objects.filter(subscriber=subscriber, letter__state=Letter.State.ACCEPTED)
-        .exclude(pk=digest.pk)
-        .order_by("-letter__ended_at")
-        .values_list("letter__frozen_at", flat=True)
-        .first()
-    )
-    if last is not None:
-        events = events.filter(at__gt=last)
+    digests = models.Digest.objects.filter(subscriber=subscriber).exclude(pk=digest.pk)
+    accepted = digests.filter(letter__state=Letter.State.ACCEPTED).order_by("-letter__ended_at")
+    last_frozen_at = accepted.values_list("letter__frozen_at", flat=True).first()
+    if last_frozen_at is not None:
+        events = events.filter(at__gt=last_frozen_at)
     return list(events.select_related("paper").order_by("at", "pk")[:20])

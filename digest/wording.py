@@ -134,13 +134,13 @@ def relative(paper, leader) -> str:
     return shortened(origin(paper) if is_same and paper.link else paper.title, RELATIVE_COLUMNS)
 
 
-def and_more(count: int, named: int) -> str:
+def and_more(count: int, named_count: int) -> str:
     """Return how many of `count` papers are not named. Empty if none is named."""
-    rest = count - named
-    return ngettext("and %d more", "and %d more", rest) % rest if rest > 0 and named else ""
+    more = count - named_count
+    return ngettext("and %d more", "and %d more", more) % more if more > 0 and named_count else ""
 
 
-def left_out(count: int) -> str:
+def left_out_text(count: int) -> str:
     """Return the text about papers that an email is too long for."""
     text = ngettext(
         "%d more paper is in the web version. Mail programs would cut off a longer email.",
@@ -150,7 +150,7 @@ def left_out(count: int) -> str:
     return text % count
 
 
-def group(basis: str, topic: str, group: str | None) -> tuple[str, str]:
+def section_of(basis: str, topic: str, group: str | None) -> tuple[str, str]:
     """Return the section of the digest that a pick is in: its name, and its topic if it has one."""
     if group in OWN_HEADINGS or basis == "second":
         return group if group in OWN_HEADINGS else "missed", ""
@@ -160,11 +160,11 @@ def group(basis: str, topic: str, group: str | None) -> tuple[str, str]:
 def sections(picks: Sequence) -> list[tuple[str, list]]:
     """Return the picks, in their order, in sections: each with its heading."""
     language = translation.get_language()
-    groups = [group(pick.basis, pick.topic_name, pick.group) for pick in picks]
-    headings = [_heading(*key, language) for key in groups]
+    keys = [section_of(pick.basis, pick.topic_name, pick.group) for pick in picks]
+    headings = [_heading(*key, language) for key in keys]
     runs = _runs(headings, picks)
     if len(runs) > len(set(headings)):  # It was planned before picks were sorted by topic.
-        headings = [_heading(*key, language) if key[0] in OWN_HEADINGS else "" for key in groups]
+        headings = [_heading(*key, language) if key[0] in OWN_HEADINGS else "" for key in keys]
         runs = _runs(headings, picks)
     return runs
 
@@ -181,7 +181,7 @@ def _heading(name, topic, language):
         "trend": _("Trending"),
         "new": _("New"),
     }
-    return headings.get(name) or unnumbered(_named(topic)) or _("For you")
+    return headings.get(name) or unnumbered(_topic_label(topic)) or _("For you")
 
 
 def _runs(headings, picks):
@@ -227,7 +227,7 @@ def note(reason: tuple, *, is_brief: bool) -> str:
 
 def _why(basis, topic, terms, votes, area):
     words = ", ".join(terms)
-    authors = _authors(topic)
+    authors = _author_names(topic)
     topic = authors or _readable(topic)
     if basis == "topic" and authors:
         # Translators: why a paper is in a digest: the subscriber follows its author.
@@ -236,9 +236,8 @@ def _why(basis, topic, terms, votes, area):
         extra_words = _extra_words(topic, terms)
         return f"{shortened(topic, TOPIC_COLUMNS)}: {words}" if extra_words else topic
     if basis == "added" or (basis == "learned" and topic):
-        template = (
-            _("Like “%s”, which you added") if basis == "added" else _("Like “%s”, which you chose")
-        )
+        is_added = basis == "added"
+        template = _("Like “%s”, which you added") if is_added else _("Like “%s”, which you chose")
         reason = template % shortened(topic, TOPIC_COLUMNS)
         return f"{reason}: {words}" if words else reason
     if basis == "learned":
@@ -255,7 +254,7 @@ def _extra_words(topic, terms):
     """Return the matched words where they say more than the topic's name, but for such as "of"."""
     words = ", ".join(terms)
     word_set = _words_of(words)
-    return words if word_set and word_set != _words_of(topic) and not _authors(topic) else ""
+    return words if word_set and word_set != _words_of(topic) and not _author_names(topic) else ""
 
 
 def _words_of(text):
@@ -316,17 +315,17 @@ def event_context(event) -> dict:
 
 def names(topics: Sequence[str]) -> str:
     """Return the names of topics on one line, truncated."""
-    return shortened(", ".join(map(_named, topics)), TOPICS_COLUMNS)
+    return shortened(", ".join(map(_topic_label, topics)), TOPICS_COLUMNS)
 
 
 @lru_cache(10_000)
-def _named(topic):
+def _topic_label(topic):
     """Return a topic's name, or the names of its authors."""
-    return shortened(_authors(topic) or _readable(topic), TOPIC_COLUMNS)
+    return shortened(_author_names(topic) or _readable(topic), TOPIC_COLUMNS)
 
 
 @lru_cache(10_000)
-def _authors(topic):
+def _author_names(topic):
     """Return the names of the authors that a topic asks for, on one line."""
     return ", ".join(queried_authors(topic))
 
@@ -340,10 +339,8 @@ def clock(hour: int, zone: str) -> str:
     hour = f"{hour:02}:00"
     if zone == "UTC":
         return f"{hour} UTC"
-    return _("%(hour)s %(city)s time") % {
-        "hour": hour,
-        "city": one_line(zone.rpartition("/")[2].replace("_", " ")),
-    }
+    city = one_line(zone.rpartition("/")[2].replace("_", " "))
+    return _("%(hour)s %(city)s time") % {"hour": hour, "city": city}
 
 
 def day(day: date) -> str:

@@ -32,7 +32,7 @@ def history_of(subscriber: Subscriber, now) -> list[Day]:
     confirmed_day = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
     first_day = max(confirmed_day, today - timedelta(days=DAYS - 1))
     digests = Digest.objects.filter(subscriber=subscriber, day__gte=first_day)
-    picks = Prefetch("picks", queryset=Pick.objects.whole(), to_attr="leading")
+    picks = Prefetch("picks", queryset=Pick.objects.with_papers(), to_attr="leading")
     digests = digests.select_related("letter__subscriber").prefetch_related(picks)
     by_day = {
         digest.day: Day(digest.day, status.describe(digest.letter, now), digest, digest.leading)

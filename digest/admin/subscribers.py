@@ -93,7 +93,7 @@ def _email_html(saved_subscriber, digest, now) -> str:
     subscriber = copy(saved_subscriber)
     subscriber.public_id, subscriber.confirmed_at = NOBODY, saved_subscriber.confirmed_at or now
     if digest is not None:
-        picks, kind = list(digest.picks.whole()), digest.letter.kind
+        picks, kind = list(digest.picks.with_papers()), digest.letter.kind
     elif not FittedModel.objects.exists():
         return ""
     else:

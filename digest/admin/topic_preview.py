@@ -66,12 +66,12 @@ def without_matches(topics) -> tuple[list[int], str]:
     """Return the ids of the topics that no new paper matches, and why that is not known."""
     from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
-    from digest.ranking.retrieval import find
+    from digest.ranking.retrieval import retrieve
 
     def find_unmatched(window):
         topic_list = list(topics)
         interests = [to_interest(topic) for topic in topic_list]
-        results = find(window.model, window.papers, interests, Parameters.of(settings.RANKING))
+        results = retrieve(window.model, window.papers, interests, Parameters.of(settings.RANKING))
         pairs = zip(topic_list, results, strict=True)
         return {"quiet": [row.pk for row, result in pairs if not (result.margins >= 0).any()]}
 
@@ -104,13 +104,13 @@ def _rank_matches(window, topic, saved_topic):
     from digest.ranking.parameters import Parameters
     from digest.ranking.query import queries
     from digest.ranking.ranking import matches
-    from digest.ranking.retrieval import find
+    from digest.ranking.retrieval import retrieve
 
     parameters, interest = Parameters.of(settings.RANKING), to_interest(topic)
     ids = window.papers.ids
     choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
     compared = [interest, to_interest(saved_topic)] if saved_topic else [interest]
-    results = find(window.model, window.papers, compared, parameters)
+    results = retrieve(window.model, window.papers, compared, parameters)
     matching_papers = (result.papers[result.margins >= 0] for result in results)
     new_ids, *old_ids = ([ids[paper] for paper in papers] for papers in matching_papers)
     return {

@@ -108,8 +108,8 @@ def _slack(message):
             texts.append("\n".join([title, *details]))
         texts = filter(None, [*texts, f"<{settings.SITE_URL}|{_inert(footer)}>"])
         parts = [{"type": "mrkdwn", "text": text, "verbatim": True} for text in texts]
-        head = {"type": "header", "text": {"type": "plain_text", "text": message.title[:150]}}
-        return [head, *({"type": "section", "text": part} for part in parts)]
+        header = {"type": "header", "text": {"type": "plain_text", "text": message.title[:150]}}
+        return [header, *({"type": "section", "text": part} for part in parts)]
 
     def size(blocks):
         return len(_encoded(blocks)) + MAX_BLOCKS_SIZE * (len(blocks) > MAX_BLOCKS)
@@ -160,8 +160,8 @@ def _telegram(message):
             parts.append(f"{title}\n{authors}<i>{_inert(paper.reason)}</i>")
         return "\n\n".join([*parts, link(settings.SITE_URL, footer)])
 
-    looks = {"parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}
-    return {"text": _fitting(message, text, MAX_TELEGRAM, _units), **looks}
+    options = {"parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}
+    return {"text": _fitting(message, text, MAX_TELEGRAM, _units), **options}
 
 
 def _apprise(message):

@@ -55,7 +55,7 @@ def post(channel: Subscriber, body: bytes) -> DeliveryResult:
             body = json.dumps({"chat_id": channel.chat_id, **json.loads(body)}).encode()
         request = {"private_hosts": settings.ALLOWED_PRIVATE_HOSTS, "max_seconds": MAX_SECONDS}
         request |= {"user_agent": f"Paperboy/0.1 (+{settings.SITE_URL})", "now": timezone.now}
-        answered, retry_after, answer = client.post(address, body, **request)
+        http_status, retry_after, answer = client.post(address, body, **request)
     except UnreadableSecret as error:
         return DeliveryResult("deferred", "post", f"{error}.")
     except client.Refused:
@@ -67,19 +67,19 @@ def post(channel: Subscriber, body: bytes) -> DeliveryResult:
         return DeliveryResult("unknown", "post", NO_ANSWER)
     except Exception as error:  # Its text may have the address.
         return DeliveryResult("unknown", "post", f"failed with {type(error).__name__}")
-    if (channel.channel, answered) == (Subscriber.Channel.APPRISE, 204):
+    if (channel.channel, http_status) == (Subscriber.Channel.APPRISE, 204):
         return DeliveryResult("refused", "post", NOTHING_STORED)
     members = _json_object(answer)
-    status, reply = answered, f"answered {answered}"
-    if 200 <= answered < 300:
+    status, reply = http_status, f"answered {http_status}"
+    if 200 <= http_status < 300:
         status = _reported_failure(members, answer.decode(errors="replace"))
         if status is None:
             return DeliveryResult("accepted", "post", reply)
         reply += f", but the body reports a failure ({status})"
     reply += f": {REMEDIES.get(status, 'see the documentation of the service.')}"
     if status in (429, 503):
-        waits = [wait for wait in (retry_after, _retry_after(members)) if wait is not None]
-        return DeliveryResult("deferred", "post", reply, retry_after=max(waits, default=None))
+        pauses = [pause for pause in (retry_after, _retry_after(members)) if pause is not None]
+        return DeliveryResult("deferred", "post", reply, retry_after=max(pauses, default=None))
     is_refused = 300 <= status < 500
     return DeliveryResult("refused" if is_refused else "unknown", "post", reply)
 

@@ -34,7 +34,7 @@ def _arrays(content, file):
     file.seek(0)
     while file.tell() < len(content):
         npy.read_magic(file)
-        shape, _, kind = npy.read_array_header_1_0(file)
+        shape, _, dtype = npy.read_array_header_1_0(file)
         start, size = file.tell(), int(np.prod(shape, dtype=object))
-        yield np.frombuffer(content, dtype=kind, count=size, offset=start).reshape(shape)
-        file.seek(-(-(start + size * kind.itemsize) // ALIGNED) * ALIGNED)
+        yield np.frombuffer(content, dtype=dtype, count=size, offset=start).reshape(shape)
+        file.seek(-(-(start + size * dtype.itemsize) // ALIGNED) * ALIGNED)

@@ -57,7 +57,7 @@ class Window:
         Today, in UTC.
     rows : QuerySet
         The papers, for other queries to join.
-    moments : ndarray (n_papers,)
+    arrival_times : ndarray (n_papers,)
         When each came in, in POSIX seconds, ascending. Infinite before a pass has seen it.
     """
 
@@ -65,17 +65,17 @@ class Window:
     rows: QuerySet[Paper]
     model: TfidfModel
     papers: CandidateSet
-    moments: np.ndarray
+    arrival_times: np.ndarray
 
-    def since(self, moment: datetime | None) -> int:
+    def first_after(self, moment: datetime | None) -> int:
         """Return the position of the first paper that came in after this moment. 0 for None."""
         if moment is None:
             return 0
-        return int(np.searchsorted(self.moments, moment.timestamp(), side="right"))
+        return int(np.searchsorted(self.arrival_times, moment.timestamp(), side="right"))
 
-    def begin(self, day: date) -> int:
+    def first_on(self, day: date) -> int:
         """Return the position of the first paper that came in on this day or later."""
-        return int(np.searchsorted(self.moments, start_of(day).timestamp()))
+        return int(np.searchsorted(self.arrival_times, start_of(day).timestamp()))
 
     def after(self, day: date | None) -> "Window":
         """Return the window without papers that are dated on this day or before, if any."""
@@ -153,7 +153,7 @@ def for_pages(day: date) -> Window:
 def drop_long_windows() -> None:
     """Drop windows of more days than usual, which take some hundred megabytes."""
     for days in (*_lookbacks()[1:], MONTHLY_LOOKBACK):
-        _last.pop(f"arrived in {days} days", None)
+        _windows.pop(f"arrived in {days} days", None)
 
 
 def _lookbacks():
@@ -198,7 +198,7 @@ def _find_second_chances(window, observations):
 
     def gained(papers):
         rows = Paper.objects.filter(pk__in=papers)
-        return _make(window.model, window.day, SECOND_DAYS, rows, _announced_at, gains)
+        return _make_window(window.model, window.day, SECOND_DAYS, rows, _announced_at, gains)
 
     candidates = gained(list(gains)).papers
     trends = dict(zip(candidates.ids, candidates.trends, strict=True))
@@ -208,16 +208,16 @@ def _find_second_chances(window, observations):
 
 # ---- Making and caching
 
-_last: dict[str, tuple[tuple, Window]] = {}
-_making: defaultdict[str, Lock] = defaultdict(Lock)
+_windows: dict[str, tuple[tuple, Window]] = {}
+_locks: defaultdict[str, Lock] = defaultdict(Lock)
 
 
-def _window(name, model, day, days, rows, moment_of) -> Window:
+def _window(name, model, day, days, rows, arrival_of) -> Window:
     state = Count("pk"), Count("embedding"), Max("changed_at"), Max("came_in_at")
     count, embedding_count, changed_at, came_in_at = rows.aggregate(*state).values()
-    arrival = None if moment_of is _announced_at else came_in_at
+    arrival = None if arrival_of is _announced_at else came_in_at
     key = model, day, count, changed_at, arrival, embedding_count * EMBEDDING_STEPS // max(count, 1)
-    return _cached(name, key, lambda: _make(model, day, days, rows, moment_of))
+    return _cached(name, key, lambda: _make_window(model, day, days, rows, arrival_of))
 
 
 def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
@@ -225,16 +225,16 @@ def _cached(name: str, key: tuple, make: Callable[[], Window]) -> Window:
 
     A key contains objects rather than their `id`, which is reused when an object is deleted.
     """
-    with _making[name]:  # Other threads wait.
-        cached = _last.get(name)
+    with _locks[name]:  # Other threads wait.
+        cached = _windows.get(name)
         if cached is None or cached[0] != key:
-            cached = _last[name] = (key, make())
+            cached = _windows[name] = (key, make())
         return cached[1]
 
 
-def _make(model, day, days, papers, moment_of, gains=None):
+def _make_window(model, day, days, papers, arrival_of, gains=None):
     fields = "pk", "day", "came_in_at", "upvotes", "categories", "is_withdrawn"
-    rows = sorted(papers.order_by().values(*fields), key=lambda row: (moment_of(row), row["pk"]))
+    rows = sorted(papers.order_by().values(*fields), key=lambda row: (arrival_of(row), row["pk"]))
     rows = rows[-MAX_PAPERS:]
     ids = [row["pk"] for row in rows]
     votes = gains or {row["pk"]: row["upvotes"] or 0 for row in rows}
@@ -257,7 +257,7 @@ def _make(model, day, days, papers, moment_of, gains=None):
         older=older_vectors[older_vectors.any(axis=1)],
         encode=embeddings.encode_queries,
     )
-    return Window(day, papers, model, candidates, np.array([*map(moment_of, rows)], dtype=float))
+    return Window(day, papers, model, candidates, np.array([*map(arrival_of, rows)], dtype=float))
 
 
 def counts_of(ids: list[str]) -> sparse.csr_matrix:

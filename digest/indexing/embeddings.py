@@ -109,12 +109,12 @@ def _query(model, text):
 # ---- Computing
 
 
-def window(now) -> date:
+def first_day(now) -> date:
     """Return the first day of the papers that get a vector."""
     return timezone.localdate(now) - timedelta(days=settings.CORPUS_DAYS - 1)
 
 
-def missing(model: Encoder, since: date) -> PaperQuerySet:
+def without_vector(model: Encoder, since: date) -> PaperQuerySet:
     """Return the papers since this day that have no vector of this model and of their present
     state, newest first.
     """
@@ -141,9 +141,9 @@ def embed_missing(
     lease = Lease("embeddings", LEASE)
     if model is None or not lease.acquire():
         return 0
-    since, ends_at, count = since or window(now), monotonic() + seconds, 0
+    since, ends_at, count = since or first_day(now), monotonic() + seconds, 0
     try:
-        while ids := list(missing(model, since).values_list("pk", flat=True)[:LIST_SIZE]):
+        while ids := list(without_vector(model, since).values_list("pk", flat=True)[:LIST_SIZE]):
             for batch in batched(ids, BATCH):
                 if monotonic() >= ends_at or is_stopping() or not lease.renew():
                     return count

@@ -144,12 +144,12 @@ def _pooling_of(folder: Path) -> str:
     if unknown := modules - KNOWN_MODULES:
         raise ValueError(f"its modules {', '.join(sorted(unknown))} are not supported")
     config = _read(folder / POOLING)
-    ways = [name for name, value in config.items() if name.startswith("pooling_mode") and value]
-    if config and ways not in ([MEAN], [CLS]):
-        raise ValueError(f"its pooling {', '.join(ways) or 'by no way'} is not supported")
+    modes = [name for name, value in config.items() if name.startswith("pooling_mode") and value]
+    if config and modes not in ([MEAN], [CLS]):
+        raise ValueError(f"its pooling {', '.join(modes) or 'by no way'} is not supported")
     if config.get("include_prompt") is False:
         raise ValueError("its pooling without the prompt is not supported")
-    return ways[0] if ways else MEAN
+    return modes[0] if modes else MEAN
 
 
 def _read(path: Path, default: Any = MappingProxyType({})) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from digest.ranking import text
-from digest.ranking.authors import APOSTROPHES, LETTERS
+from digest.ranking.authors import full_words, name_words
 from digest.ranking.model import IDF_POWER, WIDTH, counted, find, stems_of, word_column
 
 #: The version of the arrays and of the tokenizer. Others are refused, and written anew.
@@ -56,8 +56,8 @@ class Index:
             if arrays["format"].tolist() != [FORMAT]:
                 raise ValueError(f"format {arrays['format']}, where {FORMAT} is wanted")
             self.ids, self.by_id, self.features = (arrays[n] for n in ("ids", "by_id", "features"))
-            of_papers = len(self.by_id), WIDTH
-            shapes = {"words": of_papers, "names": of_papers}
+            paper_shape = len(self.by_id), WIDTH
+            shapes = {"words": paper_shape, "names": paper_shape}
             shapes["postings"] = len(self.features), len(self.ids)
             self.words, self.names, self.postings = (
                 sparse.csr_matrix(tuple(arrays[f"{name}_{part}"] for part in PARTS), shape=shape)
@@ -116,7 +116,7 @@ class Index:
 
     def has_name(self, name: str) -> bool:
         """Return whether each word of a name, except initials, is in an author's name."""
-        return all(len(self.with_column(name_column(word))[0]) for word in in_full(name))
+        return all(len(self.with_column(name_column(word))[0]) for word in full_words(name))
 
     def named(self, name: str, *, or_initials: bool = False) -> np.ndarray:
         """Return the papers whose authors' names have all words of a name, ascending.
@@ -124,10 +124,10 @@ class Index:
         With `or_initials`, one word must be there in full, the others at least by their initials.
         The words may be of several authors: see `is_called`.
         """
-        word_papers = [self.with_column(name_column(word))[0] for word in in_full(name)]
+        word_papers = [self.with_column(name_column(word))[0] for word in full_words(name)]
         if not word_papers:
             return np.zeros(0, np.int32)
-        initial_papers = [self.with_column(name_column(word[0]))[0] for word in in_full(name)]
+        initial_papers = [self.with_column(name_column(word[0]))[0] for word in full_words(name)]
         matches = map(np.union1d, word_papers, initial_papers) if or_initials else word_papers
         papers = reduce(np.intersect1d, matches)
         return papers[np.isin(papers, np.concatenate(word_papers))]
@@ -144,11 +144,11 @@ class Index:
         columns, idf = columns.astype(np.int32), self._idf(columns.astype(np.int32))
         rarest = np.argsort(-idf, kind="stable")[:MAX_TERMS]
         columns, counts, idf = columns[rarest], counts[rarest], idf[rarest]
-        least = idf.sum() if all_of_them else MIN_SHARE * idf[:HEAVIEST].sum()
+        min_idf = idf.sum() if all_of_them else MIN_SHARE * idf[:HEAVIEST].sum()
         shared_idf = np.zeros(len(self), np.float32)
         for column, weight in zip(columns.tolist(), idf.tolist(), strict=True):
             shared_idf[self.with_column(column)[0]] += weight
-        papers = np.flatnonzero(shared_idf >= max(least - 1e-3, 1e-3))
+        papers = np.flatnonzero(shared_idf >= max(min_idf - 1e-3, 1e-3))
         return papers, self._scores(columns, counts, idf)[papers]
 
     def similar(self, place: int, limit: int) -> np.ndarray:
@@ -202,15 +202,6 @@ def title_column(stems: Sequence[str]) -> int:
     return word_column(f"={' '.join(stems)}")
 
 
-def name_words(name: str) -> list[str]:
-    """Return the words of a name, folded, initials included."""
-    return LETTERS.findall(text.folded(name).translate(APOSTROPHES))
-
-
-def in_full(name: str) -> list[str]:
-    return [word for word in name_words(name) if len(word) > 1]
-
-
 # ---- Writing
 
 
@@ -222,32 +213,32 @@ def arrays_of(
 ) -> Arrays:
     """Return the arrays of an index of papers, given by id and day (an ordinal).
 
-    `read` returns the papers that `previous` does not have or that have `changed`. Papers that it
-    does not return are left out.
+    `read` returns the papers with these ids: those that `previous` does not have or that have
+    `changed`. Papers that `read` does not return are left out.
     """
     stored_ids = [] if previous is None else previous.ids_at(slice(None))
     rows = {paper_id: row for row, paper_id in enumerate(stored_ids) if paper_id not in changed}
     ids = sorted(days, key=lambda paper_id: (days[paper_id], paper_id))
     missing = [paper_id for paper_id in ids if paper_id not in rows]
-    names, ends = array("i"), array("q", [0])
+    name_columns, ends = array("i"), array("q", [0])
 
     def documents() -> Iterable[list[list[str]]]:
         for row, (identity, document, authors) in enumerate(read(missing), len(stored_ids)):
             rows[identity], lines = row, stems_of(document)
             words = {word for name in authors[:MAX_AUTHORS] for word in name_words(name)}
-            names.extend(sorted({title_column(lines[0]), *map(name_column, words)}))
-            ends.append(len(names))
+            name_columns.extend(sorted({title_column(lines[0]), *map(name_column, words)}))
+            ends.append(len(name_columns))
             yield lines
 
     new_words = counted(documents()).astype(np.uint8)
-    parts = np.ones(len(names), np.uint8), np.array(names, np.int32), np.array(ends)
+    parts = np.ones(len(name_columns), np.uint8), np.array(name_columns, np.int32), np.array(ends)
     new_names = sparse.csr_matrix(parts, shape=new_words.shape)
     ids = [paper_id for paper_id in ids if paper_id in rows]
     order = np.array([rows[paper_id] for paper_id in ids], dtype=np.int64)
-    old = [] if previous is None else [previous]
-    of_words = sparse.vstack([*(index.words for index in old), new_words], format="csr")[order]
-    of_names = sparse.vstack([*(index.names for index in old), new_names], format="csr")[order]
-    features, postings = _postings(of_words, of_names)
+    old_words, old_names = ([], []) if previous is None else ([previous.words], [previous.names])
+    words = sparse.vstack([*old_words, new_words], format="csr")[order]
+    names = sparse.vstack([*old_names, new_names], format="csr")[order]
+    features, postings = _postings(words, names)
     encoded = np.array([paper_id.encode() for paper_id in ids], dtype=bytes)
     arrays = {
         "format": np.array([FORMAT]),
@@ -255,7 +246,7 @@ def arrays_of(
         "by_id": np.argsort(encoded, kind="stable").astype(np.int32),
         "features": features,
     }
-    for name, matrix in (("words", of_words), ("names", of_names), ("postings", postings)):
+    for name, matrix in (("words", words), ("names", names), ("postings", postings)):
         parts = matrix.data, matrix.indices, matrix.indptr
         arrays |= zip([f"{name}_{part}" for part in PARTS], parts, strict=True)
     return arrays

@@ -109,24 +109,24 @@ def _write(now, model):
     for row in ArchiveFile.objects.all()[:MAX_FILES]:
         with suppress(Damaged):
             previous, since = load(row), row.written_at - MAX_COMMIT_DELAY
-            newer = Paper.objects.filter(changed_at__gt=since).values_list("pk", flat=True)
-            changed = frozenset(newer.iterator())
+            changed_papers = Paper.objects.filter(changed_at__gt=since)
+            changed = frozenset(changed_papers.values_list("pk", flat=True).iterator())
             break
-    newest = Paper.objects.order_by("-day", "-pk").values_list("pk", "day")[:MAX_PAPERS]
-    days = {pk: day.toordinal() for pk, day in newest.iterator()}
+    newest_papers = Paper.objects.order_by("-day", "-pk").values_list("pk", "day")[:MAX_PAPERS]
+    days = {pk: day.toordinal() for pk, day in newest_papers.iterator()}
     arrays = arrays_of(days, _entries, previous, changed)
     with tempfile.TemporaryFile() as file:
         array_file.write(arrays, file)
         size = file.tell()
         file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         name = file_storage.save("archives", "arrays", File(file))
     index_file = ArchiveFile.objects.create(
         written_at=now,
         name=name,
         size=size,
-        sha256=digest,
+        sha256=checksum,
         model=model,  # Any: the previous release refuses the file by its format.
         papers=len(arrays["ids"]),
         changed_at=changed_at,

@@ -9,7 +9,7 @@ import io
 import logging
 import zipfile
 from datetime import timedelta
-from itertools import batched
+from itertools import batched, chain
 from operator import itemgetter
 
 import numpy as np
@@ -54,17 +54,14 @@ def corpus(now) -> tuple[list[str], list[int]]:
     newest = papers.filter(day__lte=timezone.localdate(now) + ONE_DAY).first() or papers.first()
     if newest is None:
         return [], []
-    first = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
-    count = max(papers.filter(day__gte=first).count(), MIN_DOCUMENTS)
+    first_day = newest.day - timedelta(days=settings.CORPUS_DAYS - 1)
+    count = max(papers.filter(day__gte=first_day).count(), MIN_DOCUMENTS)
     ids = list(papers.values_list("pk", flat=True)[:count])
-    spread = [ids[count * len(ids) // MAX_DOCUMENTS] for count in range(MAX_DOCUMENTS)]
-    sample = ids if len(ids) <= MAX_DOCUMENTS else spread
-    rows = [
-        row
-        for block in batched(sample, READ_BATCH)
-        for row in Paper.objects.filter(pk__in=block).values_list("day", "pk", "title", "abstract")
-    ]
-    rows.sort(key=itemgetter(0, 1))
+    if len(ids) > MAX_DOCUMENTS:  # Evenly spread.
+        ids = [ids[number * len(ids) // MAX_DOCUMENTS] for number in range(MAX_DOCUMENTS)]
+    fields = Paper.objects.values_list("day", "pk", "title", "abstract")
+    blocks = (fields.filter(pk__in=block) for block in batched(ids, READ_BATCH))
+    rows = sorted(chain.from_iterable(blocks), key=itemgetter(0, 1))
     return [document(*row[2:]) for row in rows], [row[0].toordinal() for row in rows]
 
 
@@ -74,17 +71,16 @@ def fit(now) -> FittedModel:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **model.to_arrays())
     content = buffer.getvalue()
-    digest = hashlib.sha256(content).hexdigest()
     row = FittedModel.objects.create(
         fitted_at=now,
         name=file_storage.save("models", "npz", ContentFile(content)),
-        sha256=digest,
+        sha256=hashlib.sha256(content).hexdigest(),
         documents=len(model.days_),
         terms=len(model.stems_),
     )
-    for older in FittedModel.objects.all()[MAX_FILES:]:
-        if not older.archives.exists():
-            file_storage.delete(older)
+    for old_row in FittedModel.objects.all()[MAX_FILES:]:
+        if not old_row.archives.exists():
+            file_storage.delete(old_row)
     return row
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from digest.indexing import index_store, model_store
 from digest.indexing.embeddings import encode_queries, vectors_of
-from digest.indexing.index import Index, best, in_full
+from digest.indexing.index import Index, best
 from digest.models import Paper
 from digest.ranking import text
-from digest.ranking.authors import is_called, queried_authors
+from digest.ranking.authors import full_words, is_called, queried_authors
 from digest.ranking.model import TfidfModel
 from digest.ranking.query import FEW_TERMS, queries
 from digest.ranking.relevance import vectors_of as vectors_of_queries
@@ -25,14 +25,14 @@ from digest.ranking.relevance import vectors_of as vectors_of_queries
 #: How many papers are read for quotes, read for authors, ranked by the model, and listed.
 READ_BATCH, MAX_NAMED, MAX_SCORED, MAX_RESULTS = 1_000, 500, 40, 150
 MAX_LINES = 12  # Of a search. Each takes time.
-MEANING = 1.5  # The weight of the cosine of embeddings, beside the similarity of words.
+EMBEDDING_WEIGHT = 1.5  # The weight of the cosine of embeddings, beside the similarity of words.
 TITLE_BONUS = 10.0  # More than any score: a paper with this title comes first.
 #: How many similar papers are listed, of how many that are scored, with which least score.
 MAX_SIMILAR, SIMILAR_POOL, MIN_SIMILARITY = 8, 30, 0.2
 #: How many words are corrected, among how many known words that are so similar (difflib).
 MAX_CORRECTED, MAX_CLOSE, SPELLING_CUTOFF = 3, 10, 0.78
 
-type Passing = Callable[[Sequence[str]], Collection[str]]
+type Filter = Callable[[Sequence[str]], Collection[str]]
 
 #: The model, and until when (monotonic time) it is used without a query.
 _model: tuple[float, TfidfModel | None] = (0.0, None)
@@ -56,7 +56,7 @@ def search(
     phrase: str,
     *,
     newest: bool = False,
-    passing: Passing | None = None,
+    passing: Filter | None = None,
 ) -> tuple[list[str], int, bool]:
     """Return the ids of the papers for a text, their total number, and whether only the names of
     authors matched.
@@ -78,6 +78,7 @@ def search(
 
 
 def _passed(ids, passing):
+    """Return the ids that pass the filter, in order."""
     ids = list(ids)
     if passing is None or not ids:
         return ids
@@ -88,18 +89,18 @@ def _passed(ids, passing):
 def _search_words(index, model, phrase, newest, passing):
     """Return the papers with the words of a text, best or newest first, and their number."""
     lines = queries(phrase, MAX_LINES)
-    scores, is_short = np.zeros(len(index), np.float32), {}
+    scores, is_short_by_text = np.zeros(len(index), np.float32), {}
     for query in lines:
         unquoted = set(query.terms).difference(text.terms(" ".join(query.quotes)))
-        all_of_them = is_short.setdefault(query.text, len(unquoted) <= FEW_TERMS)
-        papers, fit = index.matching(query.terms, all_of_them=all_of_them)
+        is_short = is_short_by_text.setdefault(query.text, len(unquoted) <= FEW_TERMS)
+        papers, cosines = index.matching(query.terms, all_of_them=is_short)
         if query.quotes:
-            batch = np.arange(len(papers))[-READ_BATCH:] if newest else best(fit, READ_BATCH)
+            batch = np.arange(len(papers))[-READ_BATCH:] if newest else best(cosines, READ_BATCH)
             texts = map(text.folded, index_store.texts_of(index.ids_at(papers[batch])))
             has_all = [all(quote.search(body) for quote in query.quote_patterns) for body in texts]
             batch = batch[np.array(has_all, dtype=bool)]
-            papers, fit = papers[batch], fit[batch]
-        scores[papers] = np.maximum(scores[papers], fit)
+            papers, cosines = papers[batch], cosines[batch]
+        scores[papers] = np.maximum(scores[papers], cosines)
     papers = np.flatnonzero(scores)
     if passing and len(papers):
         batch = np.arange(len(papers))[-READ_BATCH:] if newest else best(scores[papers], READ_BATCH)
@@ -114,10 +115,11 @@ def _search_words(index, model, phrase, newest, passing):
     top = top[np.lexsort((-top, -scores[top]))]
     ids = index.ids_at(top)
     vectors = model.vectors(index.counts_of(ids[:MAX_SCORED])[0])
-    fit = vectors.similarity(vectors_of_queries(model, lines))
-    meanings = encode_queries([query.text for query in lines]) @ vectors_of(ids[:MAX_SCORED]).T
-    fit += MEANING * meanings
-    total = np.round(fit.max(axis=0), 5) + TITLE_BONUS * (scores[top[:MAX_SCORED]] >= TITLE_BONUS)
+    similarity = vectors.similarity(vectors_of_queries(model, lines))
+    cosines = encode_queries([query.text for query in lines]) @ vectors_of(ids[:MAX_SCORED]).T
+    similarity += EMBEDDING_WEIGHT * cosines
+    has_title = scores[top[:MAX_SCORED]] >= TITLE_BONUS
+    total = np.round(similarity.max(axis=0), 5) + TITLE_BONUS * has_title
     order = np.lexsort((-top[:MAX_SCORED], -total))
     return [*(ids[place] for place in order), *ids[MAX_SCORED:]], len(papers)
 
@@ -125,7 +127,7 @@ def _search_words(index, model, phrase, newest, passing):
 def suggestion(model: TfidfModel, phrase: str, unknown: Sequence[str]) -> str:
     """Return a text with the spelling of unknown words corrected, or an empty string.
 
-    Each is replaced by the most common word with a similar spelling.
+    Each unknown word is replaced by the most common word with a similar spelling.
     """
     corrected = phrase
     for word in unknown[:MAX_CORRECTED]:
@@ -148,7 +150,7 @@ def by_author(index: Index, name: str) -> list[str]:
 def _search_name(index, name, *, or_initials=False):
     """Return the papers by authors with this name, and those where it is a part of a name."""
     ids = index.ids_at(index.named(name, or_initials=or_initials)[: -MAX_NAMED - 1 : -1])
-    words, full_name_ids, part_name_ids = in_full(name), [], []
+    words, full_name_ids, part_name_ids = full_words(name), [], []
     for paper_id, authors in zip(ids, index_store.authors_of(ids), strict=True):
         likely = [a for a in authors if any(word in text.folded(a) for word in words)]
         namesakes = [author for author in likely if is_called(author, name)]
@@ -165,9 +167,9 @@ def similar(paper: Paper) -> list[Paper]:
     if place < 0:
         return []
     ids = [paper.pk, *index.ids_at(index.similar(place, SIMILAR_POOL))]
-    vectors, meanings = model.vectors(index.counts_of(ids)[0]), vectors_of(ids)
+    vectors, embeddings = model.vectors(index.counts_of(ids)[0]), vectors_of(ids)
     (scores,) = vectors[1:].similarity(vectors[:1])
-    scores += MEANING * meanings[1:] @ meanings[0]
+    scores += EMBEDDING_WEIGHT * embeddings[1:] @ embeddings[0]
     order = np.argsort(-scores, kind="stable")[:MAX_SIMILAR]
     ids = [ids[1 + place] for place in order if scores[place] >= MIN_SIMILARITY]
     rows = Paper.objects.filter(pk__in=ids).values_list("pk", "title", "day", "upvotes")

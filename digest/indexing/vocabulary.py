@@ -9,11 +9,12 @@ import numpy as np
 from django.conf import settings
 
 from digest.indexing import search
-from digest.indexing.index import Index, in_full, name_words
+from digest.indexing.index import Index
 from digest.interests.entries import NoVocabulary, Vocabulary
 from digest.models import Paper, title_lookup
 from digest.papers import identifiers
 from digest.ranking import text
+from digest.ranking.authors import full_words, name_words
 from digest.ranking.model import TfidfModel, bigram_column, find, word_column
 from digest.ranking.query import SHORT_TEXT, queries_of
 from digest.sources.records import MAX_TITLE
@@ -78,13 +79,12 @@ class PaperVocabulary(StoredPapers):
         self.index, self.model = index, model
 
     def are_paired(self, left: str, right: str) -> bool:
-        first, second = text.terms(left)[-1:], text.terms(right)[:1]
-        if not (first and second):
+        left_terms, right_terms = text.terms(left), text.terms(right)
+        if not (left_terms and right_terms):
             return False
-        pair, *words = self._counts(
-            bigram_column(first[0], second[0]), word_column(first[0]), word_column(second[0])
-        )
-        return pair >= MIN_PAIRS and pair >= MIN_PAIRED * min(words)
+        pair = left_terms[-1], right_terms[0]
+        pair_count, *counts = self._counts(bigram_column(*pair), *map(word_column, pair))
+        return pair_count >= MIN_PAIRS and pair_count >= MIN_PAIRED * min(counts)
 
     def is_general(self, phrase: str) -> bool:
         terms = text.terms(phrase)
@@ -96,19 +96,18 @@ class PaperVocabulary(StoredPapers):
     def is_author(self, name: str) -> bool:
         if LAST_FIRST.fullmatch(name) and self.unknown_words(name):
             return True
-        words = self.papers_with(name)
+        word_count = self.count_papers(name)
         if len(name_words(name)) == 1:
-            return not words and bool(in_full(name)) and self.index.has_name(name)
-        return len(self.index.named(name, or_initials=True)) > 0 and words <= MAX_NAMESAKES * len(
-            search.by_author(self.index, name)
-        )
+            return not word_count and bool(full_words(name)) and self.index.has_name(name)
+        has_author = len(self.index.named(name, or_initials=True)) > 0
+        return has_author and word_count <= MAX_NAMESAKES * len(search.by_author(self.index, name))
 
     def topic(self, name: str) -> str:
         slug, length = self._topics.get(tuple(text.terms(name)), ("", 0))
         # "No computer vision" and "robotics 2" have words that are no terms.
         return slug if len(name.split()) <= length else ""
 
-    def papers_with(self, phrase: str) -> int:
+    def count_papers(self, phrase: str) -> int:
         """Return how many papers have all words of a phrase."""
         columns = [word_column(term) for term in dict.fromkeys(text.terms(phrase))]
         papers = [self.index.with_column(column)[0] for column in columns]

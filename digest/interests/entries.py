@@ -20,7 +20,7 @@ TOPIC, PAPER, ORCID, UNREAD = "topic", "paper", "orcid", "unread"
 MAX_NAME_WORDS = 4
 MAX_UNWANTED = 2  # Words after "no" at the beginning of a line, unlike "no free lunch theorems".
 #: Characters of the lines of a pasted paragraph, and of all together.
-WRAPPED, MAX_PARAGRAPH = range(50, 200), 2_000
+WRAPPED_LENGTHS, MAX_PARAGRAPH = range(50, 200), 2_000
 
 #: How a line says what it is: "not: surveys", "words: computer vision".
 PREFIX = re.compile(rf"(not|{WORDS}|{TEXT}|{TOPIC}|{PAPER}|authors?(?= ?:$)) ?: ?", re.IGNORECASE)
@@ -120,7 +120,7 @@ def read(
         if entry := (stored or {}).get(line):
             entries.append(entry)
         elif match := HYPHEN.match(line):
-            read_line = _read_line if is_list else _muted
+            read_line = _read_line if is_list else _read_muted
             entries += read_line(line[match.end() :], vocabulary)
         else:
             entries += _read_line(BULLET.sub("", line), vocabulary)
@@ -156,7 +156,7 @@ def paragraphs(text: str) -> Iterator[str]:
     """Yield the lines of a text, and a pasted paragraph of many lines as one."""
     open_lines: list[str] = []
     for line in [*map(str.strip, text.splitlines()), ""]:
-        is_wrapped = bool(open_lines) and len(open_lines[-1]) in WRAPPED
+        is_wrapped = bool(open_lines) and len(open_lines[-1]) in WRAPPED_LENGTHS
         if open_lines and not (line and is_wrapped and not PREFIX.match(line)):
             for part in [" ".join(open_lines)] if _is_paragraph(open_lines) else open_lines:
                 yield " ".join(part.split())
@@ -166,9 +166,9 @@ def paragraphs(text: str) -> Iterator[str]:
 
 def _is_paragraph(lines: list[str]) -> bool:
     """Return whether lines of the usual length are prose: sentences that go on in the next line."""
-    count = sum(line[0].islower() for line in lines[1:])
+    continued_count = sum(line[0].islower() for line in lines[1:])
     is_prose = any(". " in line for line in lines) and sum(map(len, lines)) < MAX_PARAGRAPH
-    return is_prose and len(lines) > 2 and 2 * count >= len(lines) - 1
+    return is_prose and len(lines) > 2 and 2 * continued_count >= len(lines) - 1
 
 
 def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
@@ -178,7 +178,7 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return _read_prefixed(match[1].lower(), text, vocabulary) if text else [Entry(UNREAD, line)]
     match = UNWANTED.match(line)
     if match and not (match[1] and len(line[match.end() :].split()) > MAX_UNWANTED):
-        return _muted(line[match.end() :], vocabulary)
+        return _read_muted(line[match.end() :], vocabulary)
     if (match := BY.match(line)) and vocabulary.is_author(line[match.end() :]):
         return [Entry(AUTHOR, f"author: {line[match.end() :]}")]
     if paper := vocabulary.titled(line):
@@ -190,12 +190,12 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     if len(parts := BEFORE_AUTHOR.split(line)) > 1:
         return [entry for part in parts if part for entry in _read_line(part, vocabulary)]
     if QUOTED.search(line) and not sentences.is_wish(QUOTED.sub("", line)):
-        return [_entry(part, NO_VOCABULARY) for part in lines(line)]
+        return [_read_phrase(part, NO_VOCABULARY) for part in lines(line)]
     if not line.isupper() and (OR.search(line) or AND.search(line) or NOT.search(line)):
         return _read_operators(line, vocabulary)
-    links = [_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
+    links = [_read_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
     line = " ".join(ADDRESS.sub(" ", line).split()).rstrip(" ." if links else "")
-    line_entry = _entry(line, vocabulary)
+    line_entry = _read_phrase(line, vocabulary)
     if line_entry.kind in (TOPIC, AUTHOR, UNREAD):
         return links if links and line_entry.kind == UNREAD else [line_entry, *links]
     # The words in quotes are no part of a sentence.
@@ -210,7 +210,7 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         text = phrase.text
         for mark, quote in quotes.items():
             text = text.replace(mark, quote)
-        entry = _entry(text, vocabulary, phrase.context)
+        entry = _read_phrase(text, vocabulary, phrase.context)
         entries.append(replace(entry, is_muted=phrase.is_negative))
     is_text = [entry.kind for entry in entries] == [TEXT]  # Links in a pasted text are part of it.
     return entries if is_text else [*entries, *links]
@@ -218,7 +218,7 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
 
 def _read_prefixed(prefix: str, content: str, vocabulary: Vocabulary) -> list[Entry]:
     if prefix == "not":
-        return _muted(content, vocabulary)
+        return _read_muted(content, vocabulary)
     if prefix == TOPIC:
         slug = vocabulary.topic(content)
         return [Entry(TOPIC, content, slug=slug)] if slug else _read_line(content, vocabulary)
@@ -229,14 +229,14 @@ def _read_prefixed(prefix: str, content: str, vocabulary: Vocabulary) -> list[En
     return [Entry(prefix, content) if ranking_text.terms(content) else Entry(UNREAD, content)]
 
 
-def _link(link: str, vocabulary: Vocabulary) -> Entry:
+def _read_link(link: str, vocabulary: Vocabulary) -> Entry:
     paper = vocabulary.paper(link)
     if paper.startswith(f"{ORCID}:"):
         return Entry(ORCID, paper.removeprefix(f"{ORCID}:"))
     return Entry(PAPER, paper) if paper else Entry(UNREAD, link)
 
 
-def _muted(line: str, vocabulary: Vocabulary) -> list[Entry]:
+def _read_muted(line: str, vocabulary: Vocabulary) -> list[Entry]:
     return [replace(entry, is_muted=True) for entry in _read_line(line, vocabulary)]
 
 
@@ -247,20 +247,20 @@ def _read_operators(line: str, vocabulary: Vocabulary) -> list[Entry]:
     for alternative in OR.split(line.translate(PARENTHESES)):
         phrase, *muted_phrases = NOT.split(alternative)
         phrase = " ".join(AND.sub(" ", phrase).split())
-        entries += [_entry(phrase, vocabulary)] if phrase else []
+        entries += [_read_phrase(phrase, vocabulary)] if phrase else []
         muted_texts = filter(None, map(str.strip, muted_phrases))
-        entries += [entry for part in muted_texts for entry in _muted(part, vocabulary)]
+        entries += [entry for part in muted_texts for entry in _read_muted(part, vocabulary)]
     return entries
 
 
 def _ungrouped(match: re.Match[str]) -> str:
-    start, parts = match["start"], OR.split(match["group"])
+    start, phrases = match["start"], OR.split(match["group"])
     if match["word"] == "NOT":
-        return " NOT ".join([start, *parts])
-    return " OR ".join(f"{start} AND {part}" for part in parts)
+        return " NOT ".join([start, *phrases])
+    return " OR ".join(f"{start} AND {phrase}" for phrase in phrases)
 
 
-def _entry(phrase: str, vocabulary: Vocabulary, context: str = "") -> Entry:
+def _read_phrase(phrase: str, vocabulary: Vocabulary, context: str = "") -> Entry:
     """Return the entry of a phrase. Its context is added if it says too little without it."""
     terms = list(dict.fromkeys(ranking_text.terms(phrase)))
     if not terms:

@@ -170,15 +170,16 @@ def render_all(
                 contents += map(_render_welcome, group, tokens)
                 continue
             all_lines = [lines_of(letter) for letter in group]
-            days = [shared(language, letter.digest.day) for letter in group]
-            parts = list(map(_render_parts, group, all_lines, tokens, [day.site for day in days]))
+            all_headers = [shared(language, letter.digest.day) for letter in group]
+            sites = [headers.site for headers in all_headers]
+            parts = list(map(_render_parts, group, all_lines, tokens, sites))
             contents += [
                 mail.Content(
-                    *(lines["subject"], text, html, day.headers(token, letter.subscriber)),
+                    *(lines["subject"], text, html, headers.headers(token, letter.subscriber)),
                     paper_ids(letter),
                 )
-                for letter, lines, (text, html), day, token in zip(
-                    group, all_lines, parts, days, tokens, strict=True
+                for letter, lines, (text, html), headers, token in zip(
+                    group, all_lines, parts, all_headers, tokens, strict=True
                 )
             ]
     return contents
@@ -251,21 +252,25 @@ def tokens_of(letters: Sequence[LetterData]) -> list[dict[str, str]]:
 def short_urls_of(letter: LetterData) -> dict[str, str]:
     """Return the addresses of the links in the text part, by the names in the templates."""
     subscriber, digest = letter.subscriber, letter.digest
-    rows = {"preferences": subscriber}
+    owners = {"preferences": subscriber}
     if letter.picks:
-        rows |= {"digest": digest, "feedback": digest}
+        owners |= {"digest": digest, "feedback": digest}
     return {
         f"short_{purpose}": f"{settings.SITE_URL}/e/"
-        f"{short_token(purpose, row.pk or 0, row.public_id, subscriber.moved_at)}/"
-        for purpose, row in rows.items()
+        f"{short_token(purpose, owner.pk or 0, owner.public_id, subscriber.moved_at)}/"
+        for purpose, owner in owners.items()
     }
 
 
 def frame_context(
-    lines: dict[str, str], tokens: dict[str, str], short_urls: dict[str, str], *, is_open: bool
+    lines: dict[str, str],
+    tokens: dict[str, str],
+    short_urls: dict[str, str],
+    *,
+    is_impersonal: bool,
 ) -> dict:
     """Return the context of a digest's templates, without its papers and news."""
-    return {**lines, **_footer_urls(tokens), **short_urls, "is_open": is_open}
+    return {**lines, **_footer_urls(tokens), **short_urls, "is_impersonal": is_impersonal}
 
 
 def _render_welcome(letter, tokens):
@@ -337,17 +342,17 @@ def _render_parts(letter, lines, tokens, site) -> tuple[list[bytes], list[bytes]
         size -= news.html.size
     if letter.picks:
         feedback_url = short_urls.pop("short_feedback")
-        parts["papers"], left_out = _join_papers(letter, size, token_bytes, feedback_url, site)
-        if left_out:
-            lines["left_out"] = _line(site.language, wording.left_out, left_out)
-    names, purposes, shorts = (*lines, *parts), tuple(tokens), tuple(short_urls)
+        parts["papers"], omitted_count = _join_papers(letter, size, token_bytes, feedback_url, site)
+        if omitted_count:
+            lines["left_out"] = _line(site.language, wording.left_out_text, omitted_count)
+    names, purposes, short_names = (*lines, *parts), tuple(tokens), tuple(short_urls)
 
     def context():
         urls = {purpose: token_slot(purpose) for purpose in purposes}
-        slots, links = ({name: line_slot(name) for name in group} for group in (names, shorts))
-        return frame_context(slots, urls, links, is_open=letter.is_open)
+        slots, links = ({n: line_slot(n) for n in group} for group in (names, short_names))
+        return frame_context(slots, urls, links, is_impersonal=letter.is_impersonal)
 
-    frame = fragments.frame("digest", site, (names, purposes, letter.is_open), context)
+    frame = fragments.frame("digest", site, (names, purposes, letter.is_impersonal), context)
     text_values = {"unsubscribe": token_bytes["unsubscribe"]}
     text_values |= {name: encode_url(url) for name, url in short_urls.items()}
     html_values = dict(token_bytes)

@@ -80,33 +80,33 @@ def entries(
 
     `urls` returns the addresses of the actions on a paper id, with stand-ins for the tokens.
     """
-    form_number = number_of((site, density))
+    density_id = number_of((site, density))
     return [
         _cached(
             (  # In few steps: each email asks for each of its picks.
-                form_number,
+                density_id,
                 pick.position > LEADING,
                 pick.position > 9,  # One digit or two: a digest has fifty papers at most.
-                pick.paper.printed,
+                pick.paper.email_content_key,
                 tuple([(paper.id, paper.title, paper.link) for paper in pick.folded]),
                 pick.basis,
                 pick.topic_name,
                 pick.group,
                 tuple(pick.terms),
             ),
-            partial(_entry, pick, density, form_number, urls),
+            partial(_entry, pick, density, density_id, urls),
         )
         for pick in picks
     ]
 
 
-def _entry(pick, density, form_number, urls):
+def _entry(pick, density, density_id, urls):
     context = paper_context(pick, density) | urls(pick.paper_id)
     note, width = context["note"], len(str(pick.position))
     context |= {name: line_slot(name) for name in ("number", "short_url")}
     # The same for all positions and reasons, so that they share the paper.
     context |= {"position": "0" * width, "note": note and line_slot("note")}
-    return _cached((form_number, str(context)), partial(_rendered, "paper", context, width)), note
+    return _cached((density_id, str(context)), partial(_rendered, "paper", context, width)), note
 
 
 def heading(site: LetterSite) -> Fragment:
@@ -161,10 +161,10 @@ def markup(name: str, context: dict) -> tuple[str, str]:
     return plaintext.cleaned(text).strip("\n"), plaintext.cleaned(html).strip("\n")
 
 
-def _rendered(name, context, left_out=0):
-    """Return a fragment, without the first `left_out` characters of its text."""
+def _rendered(name, context, skipped_chars=0):
+    """Return a fragment, without the first `skipped_chars` characters of its text."""
     text, html = markup(name, context)
-    encoded = mime.quoted(plaintext.wrapped(text).rstrip("\n"))[left_out:]
+    encoded = mime.quoted(plaintext.wrapped(text).rstrip("\n"))[skipped_chars:]
     return Fragment(HoleTemplate.of(encoded, len(encoded)), HoleTemplate.compile(html))
 
 

@@ -98,7 +98,7 @@ class LetterData:
         return wording.sections(self.picks)
 
     @property
-    def is_open(self) -> bool:
+    def is_impersonal(self) -> bool:
         """Return whether the picks depend on neither topics nor feedback, also not of a group."""
         bases = {pick.basis for pick in self.picks if pick.group != Pick.Group.SHARED}
         personal = {Pick.Basis.LEARNED, Pick.Basis.ADDED, Pick.Basis.TOPIC, Pick.Basis.GROUP}
@@ -204,7 +204,7 @@ def _add_summaries(digests, picks):
         papers = {pick.paper_id: copy(pick.paper) for pick in shown_picks}
         summaries.attach(papers.values(), language)
         for paper in papers.values():
-            vars(paper).pop("printed", None)  # It was computed without the summary.
+            vars(paper).pop("email_content_key", None)  # It was computed without the summary.
         for pk in subscribers:
             picks[pk] = [pick._replace(paper=papers[pick.paper_id]) for pick in picks[pk]]
 

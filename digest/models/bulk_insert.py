@@ -10,7 +10,7 @@ from subscriptions import db
 
 
 class Among(Lookup):
-    """That a column is one of many numbers: as `__in`, but PostgreSQL gets them as one value."""
+    """Whether a column is one of many numbers: `__in`, but one value for PostgreSQL."""
 
     prepare_rhs = False
 
@@ -18,8 +18,8 @@ class Among(Lookup):
         if not self.rhs:
             raise EmptyResultSet
         column, values = self.process_lhs(compiler, connection)
-        is_one, numbers = db.in_ids(self.rhs)
-        return f"{column} {is_one}", [*values, *numbers]
+        condition, numbers = db.in_ids(self.rhs)
+        return f"{column} {condition}", [*values, *numbers]
 
 
 def among(column: str, numbers: Iterable[int]) -> Among:

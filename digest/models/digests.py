@@ -75,15 +75,11 @@ class PickQuerySet(models.QuerySet):
         """Picks that are not folded into another."""
         return self.filter(leader=None)
 
-    def whole(self):
+    def with_papers(self):
         """Picks that are not folded into another, in order, with their papers and relatives."""
         relatives = Pick.objects.select_related("paper").order_by("pk")
-        return (
-            self.leading()
-            .select_related("paper")
-            .prefetch_related(models.Prefetch("relatives", queryset=relatives))
-            .order_by("position")
-        )
+        folded = models.Prefetch("relatives", queryset=relatives)
+        return self.leading().select_related("paper").prefetch_related(folded).order_by("position")
 
 
 class Pick(models.Model):
@@ -156,13 +152,13 @@ class Pick(models.Model):
         return f"{self.position}. {self.paper_id}" if self.position else self.paper_id
 
     #: The papers folded into a pick that isn't stored.
-    would_fold = None
+    unsaved_folded = None
 
     @property
     def folded(self):
         """Return the papers that are folded into this pick."""
-        if self.would_fold is not None:
-            return self.would_fold
+        if self.unsaved_folded is not None:
+            return self.unsaved_folded
         return [relative.paper for relative in self.relatives.all()]
 
     @property

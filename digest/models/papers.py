@@ -48,8 +48,8 @@ class PaperQuerySet(models.QuerySet):
 
         Includes tomorrow, which has begun in some time zones.
         """
-        first = day - timedelta(days=settings.NEW_DAYS + back)
-        return self.filter(day__range=(first, day + timedelta(days=1)))
+        first_day = day - timedelta(days=settings.NEW_DAYS + back)
+        return self.filter(day__range=(first_day, day + timedelta(days=1)))
 
     def with_doi(self, dois):
         """Papers with one of these DOIs, in lower case. Annotates it as `lower_doi`."""
@@ -137,15 +137,15 @@ class Paper(models.Model):
         return f"https://arxiv.org/abs/{self.id}" if self.is_arxiv else ""
 
     @property
-    def read_at(self):
+    def link_server(self):
         """Return the preprint server or journal that its link leads to, or an empty string."""
         host = (urlsplit(self.link).hostname or "").removeprefix("www.")
         return self.server if host == ("arxiv.org" if self.is_arxiv else "doi.org") else ""
 
     @property
-    def read_label(self):
+    def link_label(self):
         """Return the text of its link: "Read at arXiv"."""
-        server = self.read_at
+        server = self.link_server
         return gettext("Read at %(server)s") % {"server": server} if server else gettext("Read")
 
     @property
@@ -159,8 +159,8 @@ class Paper(models.Model):
         return [category for category in self.categories if CATEGORY.fullmatch(category)]
 
     @cached_property
-    def printed(self) -> int:
-        """Return a number that is equal for papers of which an email shows the same."""
+    def email_content_key(self) -> int:
+        """Return a number that is equal for papers that look the same in an email."""
         names, areas = tuple(self.authors), tuple(self.categories)
         counts = self.upvotes, self.stars, self.is_sample
         texts = self.pk, self.title, self.abstract, self.comments, str(self.hugging_face)
@@ -173,16 +173,16 @@ class Paper(models.Model):
     def byline(self):
         """Return the authors for lists of papers: up to five, or the first four."""
         if len(self.authors) > 5:
-            names, others = ", ".join(self.authors[:4]), len(self.authors) - 4
-            return gettext("%(names)s and %(count)d others") % {"names": names, "count": others}
+            names, n_more = ", ".join(self.authors[:4]), len(self.authors) - 4
+            return gettext("%(names)s and %(count)d others") % {"names": names, "count": n_more}
         return ", ".join(self.authors)
 
     @property
     def institutions(self):
         """Return up to three affiliations."""
-        names, others = "; ".join(self.affiliations[:3]), len(self.affiliations) - 3
-        if others > 0:
-            return gettext("%(names)s and %(count)d more") % {"names": names, "count": others}
+        names, n_more = "; ".join(self.affiliations[:3]), len(self.affiliations) - 3
+        if n_more > 0:
+            return gettext("%(names)s and %(count)d more") % {"names": names, "count": n_more}
         return names
 
 

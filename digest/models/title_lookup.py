@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db.models import Func, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Upper
 
-LENGTH = 60  # Characters in PostgreSQL's index, for which whole titles may be too long.
+INDEXED_LENGTH = 60  # Characters in PostgreSQL's index, for which whole titles may be too long.
 
 
 class Beginning(Func):
@@ -17,7 +17,7 @@ class Beginning(Func):
     arity = 1
 
     def as_postgresql(self, compiler, connection, **context):
-        template = f'(UPPER(LEFT(%(expressions)s, {LENGTH})) COLLATE "C")'
+        template = f'(UPPER(LEFT(%(expressions)s, {INDEXED_LENGTH})) COLLATE "C")'
         return self.as_sql(compiler, connection, template=template, **context)
 
     def as_sqlite(self, compiler, connection, **context):
@@ -34,16 +34,16 @@ def with_title(papers: QuerySet, title: str) -> QuerySet:
 def with_title_start(papers: QuerySet, text: str) -> QuerySet:
     """Filter the papers whose title begins with the text."""
     papers = papers.alias(beginning=Beginning("title"))
-    as_indexed = Upper(Value(text[:LENGTH]))
+    as_indexed = Upper(Value(text[:INDEXED_LENGTH]))
     return papers.filter(beginning__startswith=as_indexed, title__istartswith=text)
 
 
 def with_shared_title(papers: QuerySet) -> QuerySet:
     """Filter the papers whose titles other papers have as well."""
     title = OuterRef("title")
-    others = papers.model.objects.order_by().exclude(pk=OuterRef("pk"))
-    others = others.alias(beginning=Beginning("title"), upper=Upper("title"))
-    namesakes = others.filter(beginning=Beginning(title), upper=Upper(title)).values("pk")
+    other_papers = papers.model.objects.order_by().exclude(pk=OuterRef("pk"))
+    other_papers = other_papers.alias(beginning=Beginning("title"), upper=Upper("title"))
+    namesakes = other_papers.filter(beginning=Beginning(title), upper=Upper(title)).values("pk")
     # With EXISTS, PostgreSQL may read all papers.
     return papers.alias(namesake=Subquery(namesakes[:1])).filter(namesake__isnull=False)
 

@@ -334,9 +334,9 @@ def _embeddings(now):
         model = embeddings.load()
     except EncoderError as error:
         return "wrong", f"{error} Papers are ranked without. Run `manage.py embed` to try again."
-    since, days = embeddings.window(now), settings.CORPUS_DAYS
+    since, days = embeddings.first_day(now), settings.CORPUS_DAYS
     papers = Paper.objects.filter(day__gte=since).count()
-    missing = embeddings.missing(model, since).count()
+    missing = embeddings.without_vector(model, since).count()
     text = f"{papers - missing} of {counted(papers, 'paper')} of the last {days} days"
     if missing:
         return "note", f"{text}; workers add the others, or run `manage.py embed`."

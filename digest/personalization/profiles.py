@@ -17,7 +17,7 @@ from digest.models.bulk_insert import among
 from digest.personalization import added_papers
 from digest.ranking.authors import queried_authors
 from digest.ranking.profile import Example, Interest, Profile
-from digest.ranking.query import NAME
+from digest.ranking.query import MAX_NAME
 from digest.ranking.relevance_feedback import LearnedProfile
 from digest.sources.arxiv import taxonomy
 from subscriptions.actions.preferences import TopicSelection
@@ -45,15 +45,15 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     models = ReaderModel.objects.filter(among("subscriber", learner_ids))
     models = list(models.annotate(has_library=Exists(library)))
     embeddings_by_id = _mean_embeddings([model.subscriber_id for model in models])
-    learned_fields = {}  # The fields `learned` and `is_known` of the profile, by subscriber id.
+    learned_fields = {}  # The fields `learned` and `has_enough_liked` of the profile, by subscriber id.
     for model in models:
         learned = None
         if model.terms:
             embedding = embeddings_by_id.get(model.subscriber_id, ())
             terms, weights = tuple(model.terms), tuple(model.weights)
             learned = LearnedProfile(terms, weights, model.liked, embedding)
-        is_known = learned is not None and model.has_library and learned.liked >= MIN_LIKED
-        learned_fields[model.subscriber_id] = learned, is_known
+        has_enough_liked = learned is not None and model.has_library and learned.liked >= MIN_LIKED
+        learned_fields[model.subscriber_id] = learned, has_enough_liked
     return [
         Profile(
             _combine_examples(follows[subscriber.pk]),
@@ -127,7 +127,7 @@ def profile_for(
 
 def own_topic(query: str, kinds: Mapping[str, str]) -> Topic:
     """Return a subscriber's own topic, unsaved."""
-    return Topic(name=query[:NAME], query=query, kind=kinds.get(query, ""))
+    return Topic(name=query[:MAX_NAME], query=query, kind=kinds.get(query, ""))
 
 
 def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:

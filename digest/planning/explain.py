@@ -106,11 +106,11 @@ def _diagnosis(due, window, paper) -> Diagnosis | None:
         follows = dict.fromkeys(chain.from_iterable(member.follows for member in member_profiles))
         profile = replace(profile, follows=tuple(follows), learned=None)
     arguments = window.model, window.papers, profile, _excluded(due, window), paper.pk
-    parameters, start = Parameters.of(settings.RANKING), window.since(due.new_after)
+    parameters, start = Parameters.of(settings.RANKING), window.first_after(due.new_after)
     diagnosis = for_display(diagnose(*arguments, parameters, start))
     if choice and member_profiles:  # The diagnosis may name a member's topic.
         place = [*choices].index(paper.pk) + 1
-        return Diagnosis("chosen", interest=choice.topic, place=place, of=len(choices))
+        return Diagnosis("chosen", interest=choice.topic, rank=place, match_count=len(choices))
     if member_profiles and diagnosis.interest and diagnosis.outcome not in ("chosen", "passed"):
         return Diagnosis("unasked")  # Only reasons of the group's papers may name a member's topic.
     if diagnosis.outcome == "chosen" and not choice:
@@ -172,7 +172,7 @@ def _empty_cause(subscriber, last_digest: Digest, last_with_papers: Digest | Non
     days = settings.NEW_DAYS if last_with_papers else 0
     window = candidate_windows.for_digests(model_store.in_use(), today, days)
     papers = window.papers
-    start = window.since(last_with_papers.letter.created_at) if last_with_papers else 0
+    start = window.first_after(last_with_papers.letter.created_at) if last_with_papers else 0
     if start == len(papers):
         newest = Paper.objects.filter(day__lte=today).first()
         text = _("no new papers came in; the newest is of %s")
@@ -191,7 +191,7 @@ def _empty_cause(subscriber, last_digest: Digest, last_with_papers: Digest | Non
         *(window.model, papers, [profile, unmuted, unlearned, unlearned]),
         [excluded, excluded, excluded, set()],
         Parameters.of(settings.RANKING),
-        among=slice(start, None),
+        positions=slice(start, None),
     )
     new_ids = [[match.paper for match in choices if match.group == "new"] for choices in ranked]
     if not any(new_ids):

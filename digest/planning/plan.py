@@ -181,7 +181,7 @@ def digest_of(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick
     digest = Digest.objects.filter(subscriber=subscriber, day=day).select_related("letter").first()
     if digest is None:
         return preview(subscriber, day, now)
-    return digest, list(digest.picks.whole())
+    return digest, list(digest.picks.with_papers())
 
 
 def preview(subscriber: Subscriber, day: date, now) -> tuple[Digest, list[Pick]]:

@@ -25,7 +25,7 @@ from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries_of
 from digest.ranking.ranking import Choice, choose
-from digest.ranking.retrieval import find
+from digest.ranking.retrieval import retrieve
 from subscriptions import schedule
 from subscriptions.models import Subscriber
 
@@ -112,11 +112,11 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
     start_day = window.day - timedelta(days=PREVIEW_DAYS)
     days = [start_day + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
     # Papers before the first day would have been sent earlier.
-    past_days = _rank_days(profile, window, now, pairwise(days), (), window.begin(start_day))[::-1]
+    past_days = _rank_days(profile, window, now, pairwise(days), (), window.first_on(start_day))[::-1]
     near_day = PreviewDay(window.day, 0)
     if not any(day.choices for day in (first_preview, *past_days)):
         profile = replace(profile, wants_near=True)
-        parameters = replace(Parameters.of(settings.RANKING), near=NEAR_ODDS)
+        parameters = replace(Parameters.of(settings.RANKING), near_margin=NEAR_ODDS)
         (near_day.choices,) = choose(window.model, window.papers, [profile], [()], parameters)
     add_picks(first_preview, *past_days, near_day)
     return PreviewResult(first_preview, past_days, near_day.picks, is_cut, window)
@@ -139,7 +139,7 @@ def match_counts(
     """
     window, parameters = window or windows(now)[1], Parameters.of(settings.RANKING)
     follows = limit_profile(Profile(tuple(dict.fromkeys(interests))))[0].follows
-    retrieved = find(window.model, window.papers, follows, parameters)
+    retrieved = retrieve(window.model, window.papers, follows, parameters)
     is_recent = window.papers.ages < PREVIEW_DAYS
     counts = [int(is_recent[matches.papers[matches.margins >= 0]].sum()) for matches in retrieved]
     return dict(zip(follows, counts, strict=True))
@@ -213,14 +213,14 @@ def _rank_days(profile, window, now, days, sent_ids, min_start=0) -> list[Previe
     """
     parameters, sent_ids, ranked_days = Parameters.of(settings.RANKING), set(sent_ids), []
     for previous, day in days:
-        start = max(window.begin(day - timedelta(days=settings.NEW_DAYS)), min_start)
+        start = max(window.first_on(day - timedelta(days=settings.NEW_DAYS)), min_start)
         # Tomorrow's papers are new today, but not on the days before: nobody had them yet.
-        end = window.begin(day + timedelta(days=1)) if day < window.day else len(window.papers)
-        new_start = max(window.since(now - (window.day - previous)), min_start)
+        end = window.first_on(day + timedelta(days=1)) if day < window.day else len(window.papers)
+        new_start = max(window.first_after(now - (window.day - previous)), min_start)
         (choices,) = choose(
             *(window.model, window.papers, [profile], [sent_ids], parameters),
-            since=[new_start],
-            among=slice(start, end),
+            first_new=[new_start],
+            positions=slice(start, end),
         )
         count = count_new(window, new_start, sent_ids, end)
         choices = in_sections(choices) if has_new(choices) else []

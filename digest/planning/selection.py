@@ -19,7 +19,7 @@ from digest.planning.due import DueSubscriber
 from digest.planning.sharing import add_groups, add_shared_papers, merge
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Profile
-from digest.ranking.query import NAME
+from digest.ranking.query import MAX_NAME
 from digest.ranking.ranking import GROUPS, Choice, choose
 from subscriptions.models import Subscriber
 
@@ -45,7 +45,7 @@ def unsaved_pick(
     """Return the pick that would be stored, with its papers. `papers`: by id."""
     pick = Pick(**dict(zip(PICK_FIELDS, pick_values(choice, position), strict=True)), **fields)
     pick.paper = papers[choice.paper]
-    pick.would_fold = [papers[paper_id] for paper_id in choice.relatives if paper_id in papers]
+    pick.unsaved_folded = [papers[paper_id] for paper_id in choice.relatives if paper_id in papers]
     return pick
 
 
@@ -151,7 +151,7 @@ def _rank(dues, window, second_window) -> None:
             if choice.group != "missed" or ages[places[choice.paper]] <= settings.NEW_DAYS
         ]
         due.papers = _with_second_chances(choices, second_choices.get(due, []), due.profile.size)
-        due.considered = count_new(window, window.since(due.new_after), due.excluded)
+        due.considered = count_new(window, window.first_after(due.new_after), due.excluded)
 
 
 def _choose(dues, window) -> list[list[Choice]]:
@@ -160,7 +160,7 @@ def _choose(dues, window) -> list[list[Choice]]:
     The papers of a group's digest are ranked with the profiles of the members.
     """
     rankings = [
-        (profile, due.excluded, window.since(due.new_after))
+        (profile, due.excluded, window.first_after(due.new_after))
         for due in dues
         for profile in ([due.profile] if due.member_profiles is None else due.member_profiles)
     ]
@@ -168,7 +168,7 @@ def _choose(dues, window) -> list[list[Choice]]:
         return [[] for _ in dues]
     profiles, excluded, starts = map(list, zip(*rankings, strict=True))
     parameters = Parameters.of(settings.RANKING)
-    ranked = iter(choose(window.model, window.papers, profiles, excluded, parameters, since=starts))
+    ranked = iter(choose(window.model, window.papers, profiles, excluded, parameters, first_new=starts))
     return [
         next(ranked)
         if due.member_profiles is None
@@ -205,7 +205,7 @@ def _with_second_chances(choices, second_choices, size: int) -> list[Choice]:
 
 def in_sections(choices: Sequence[Choice]) -> list[Choice]:
     """Return ranked choices in the order of a digest: by section, that of the best choice first."""
-    sections = [wording.group(choice.basis, choice.topic, choice.group) for choice in choices]
+    sections = [wording.section_of(choice.basis, choice.topic, choice.group) for choice in choices]
     first_places: dict[tuple[str, str], int] = {}
     for index, section in enumerate(sections):
         first_places.setdefault(section, index)
@@ -276,7 +276,7 @@ def _name_likes(dues, window) -> None:
     feedback = feedback.exclude(value=Feedback.Value.LESS).order_by("-at", "-pk")
     for pk, paper, title in feedback.values_list("subscriber_id", "paper_id", "paper__title"):
         if len(liked[pk]) < MAX_LIKED:
-            liked[pk].append((paper, title[:NAME]))
+            liked[pk].append((paper, title[:MAX_NAME]))
     liked_ids = dict.fromkeys(paper for papers in liked.values() for paper, _ in papers)
     rows = {paper: row for row, paper in enumerate(liked_ids)}
     vectors = window.model.vectors(counts_of([*rows]))

@@ -33,7 +33,7 @@ def queried_authors(topic: str) -> tuple[str, ...]:
     match = AUTHOR_QUERY.fullmatch(" ".join(topic.translate(WIDE_PUNCTUATION).split()))
     pieces = SEPARATOR.split(match[1]) if match else []
     names = [name for piece in pieces for name in _listed(piece)]
-    return tuple(dict.fromkeys(name for name in names if _full_words(name)))
+    return tuple(dict.fromkeys(name for name in names if full_words(name)))
 
 
 def _listed(piece: str) -> list[str]:
@@ -43,12 +43,12 @@ def _listed(piece: str) -> list[str]:
     """
     names: list[str] = []
     for name in filter(None, map(str.strip, piece.split(","))):
-        if names and all(word in SUFFIXES for word in _full_words(name)):
+        if names and all(word in SUFFIXES for word in full_words(name)):
             names[-1] += f", {name}"
         else:
             names.append(name)
-    is_one = len(names) == 2 and min(len(LETTERS.findall(name)) for name in names) < 2
-    return [", ".join(names)] if is_one else names
+    is_single_name = len(names) == 2 and min(len(LETTERS.findall(name)) for name in names) < 2
+    return [", ".join(names)] if is_single_name else names
 
 
 def is_called(author: str, name: str) -> bool:
@@ -75,16 +75,16 @@ class Authors:
 
     def by_author(self, name: str) -> list[int]:
         """Return the positions of the papers by an author with this name, ascending."""
-        words, full_words = _hyphen_groups(_folded(name)), _full_words(name)
-        numbers_by_word = [set(self._by_word.get(word, ())) for word in full_words]
+        name_groups, words = _hyphen_groups(_folded(name)), full_words(name)
+        numbers_by_word = [set(self._by_word.get(word, ())) for word in words]
         # At least one word matches in full, and each at least by its initial.
         candidates = set().union(*numbers_by_word)
-        for word, numbers in zip(full_words, numbers_by_word, strict=True):
+        for word, numbers in zip(words, numbers_by_word, strict=True):
             candidates &= numbers.union(self._by_word.get(word[0], ()))
             if not candidates:
                 break
         groups = {number: _hyphen_groups(self._names[number]) for number in candidates}
-        return sorted({self._papers[n] for n in candidates if _is_called(groups[n], words)})
+        return sorted({self._papers[n] for n in candidates if _is_called(groups[n], name_groups)})
 
 
 def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:
@@ -95,7 +95,7 @@ def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:
     words, the author may not: Emmy N. Braun is not Emmy Noether.
     """
     free_words = [(group, word) for group, words in enumerate(author) for word in words]
-    unequal_words, matched_groups, in_full, by_initial = [], set(), 0, 0
+    unequal_words, matched_groups, equal_count, initial_count = [], set(), 0, 0
     for word in [word for words in name for word in words]:
         match = next((free for free in free_words if free[1] == word), None)
         if match is None:
@@ -103,16 +103,17 @@ def _is_called(author: list[list[str]], name: list[list[str]]) -> bool:
             continue
         free_words.remove(match)
         matched_groups.add(match[0])
-        in_full += len(word) > 1
+        equal_count += len(word) > 1
     for word in unequal_words:
         match = next((free for free in free_words if _is_initial(word, free[1])), None)
         if match is not None:
             free_words.remove(match)
-            by_initial += 1
-        elif len(word) > 1 or in_full < 2:  # The initial of a second name may be missing.
+            initial_count += 1
+        elif len(word) > 1 or equal_count < 2:  # The initial of a second name may be missing.
             return False
     unmatched = [group for group, word in free_words if len(word) > 1]
-    return in_full > 0 and matched_groups.isdisjoint(unmatched) and not (by_initial and unmatched)
+    is_compatible = matched_groups.isdisjoint(unmatched) and not (initial_count and unmatched)
+    return equal_count > 0 and is_compatible
 
 
 def _is_initial(word: str, other: str) -> bool:
@@ -128,5 +129,11 @@ def _hyphen_groups(folded_name: str) -> list[list[str]]:
     return [LETTERS.findall(group) for group in HYPHENATED.findall(folded_name)]
 
 
-def _full_words(name: str) -> list[str]:
-    return [word for word in LETTERS.findall(_folded(name)) if len(word) > 1]
+def name_words(name: str) -> list[str]:
+    """Return the words of a name, folded, initials included."""
+    return LETTERS.findall(_folded(name))
+
+
+def full_words(name: str) -> list[str]:
+    """Return the words of a name, folded, without initials."""
+    return [word for word in name_words(name) if len(word) > 1]

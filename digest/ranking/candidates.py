@@ -12,22 +12,23 @@ from digest.ranking.authors import Authors
 from digest.ranking.model import Vectors, unit
 from digest.ranking.query import Query
 
-FULL = 12  # Different words. Texts with fewer are titles.
-NEAREST, MIN_OLDER = 8, 1_000  # Older papers that tell what a query means, of so many at least.
+MIN_ABSTRACT_WORDS = 12  # Different words. Texts with fewer are titles.
+#: Of an embedding among older papers, and how many older papers are needed.
+NEIGHBOURS, MIN_OLDER = 8, 1_000
 MAX_CACHED = 50_000  # Entries of a cache.
-PRIOR = 2  # Papers of average popularity that are added to each field and age.
-GATHERING = 0.5  # Votes grow about like the square root of a paper's age.
+PRIOR_PAPERS = 2  # Of average popularity, added to each field and age.
+VOTE_GROWTH = 0.5  # Votes grow about like the square root of a paper's age.
 MIN_SPREAD = 0.5  # Of the logarithms of votes: if all are about equal, no paper trends.
-POPULAR = 1.28  # Standard deviations ahead for a trend of 0.5: one of ten papers.
-NEAR = 0.8  # The latent cosine from which on two papers are compared word by word,
+TREND_MIDPOINT = 1.28  # Standard deviations ahead for a trend of 0.5: one of ten papers.
+LATENT_COSINE = 0.8  # From this cosine on, two papers are compared word by word,
 MIN_WORDS = 20  # if both have as many words: a title alone is too short.
-DUPLICATE = 0.7  # The cosine of words from which on two papers are on the same idea.
-BLOCK, PAIRS = 1_000, 20_000  # Papers, and pairs of papers, that are compared at a time.
+WORD_COSINE = 0.7  # From this cosine on, two papers are on the same idea.
+BATCH, PAIR_BATCH = 1_000, 20_000  # Papers, and pairs of papers, that are compared at a time.
 
 type LookUp[T] = Callable[[Sequence[str]], Sequence[T]]
 
 
-def _nothing(ids: Sequence[str]) -> list[Any]:
+def _empty_strings(ids: Sequence[str]) -> list[Any]:
     return [""] * len(ids)
 
 
@@ -67,13 +68,13 @@ class CandidateSet:
     upvotes: np.ndarray
     categories: Sequence[Sequence[str]]
     first_day: int = 0
-    texts_of: LookUp[str] = _nothing
-    authors_of: LookUp[Sequence[str]] = _nothing
+    texts_of: LookUp[str] = _empty_strings
+    authors_of: LookUp[Sequence[str]] = _empty_strings
     withdrawn: frozenset[str] = frozenset()
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
     embeddings: np.ndarray | None = None
     older: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    encode: LookUp[np.ndarray] = _nothing
+    encode: LookUp[np.ndarray] = _empty_strings
     _cache: dict[tuple[Any, ...], dict[Any, Any]] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
@@ -109,42 +110,43 @@ class CandidateSet:
         A single word that a title shares with a query is a large part of the title.
         """
         words = self.vectors.columns.by_text[:, self.vectors.columns.used % 2 == 0]
-        return np.sqrt(np.minimum(np.diff(words.indptr) / FULL, 1))
+        return np.sqrt(np.minimum(np.diff(words.indptr) / MIN_ABSTRACT_WORDS, 1))
 
-    # ---- Meaning
+    # ---- Embeddings
 
     @cached_property
-    def has_meaning(self) -> np.ndarray:
-        """Whether each paper has an embedding, (n_papers,). None has while few older ones do: they
-        tell what a query means.
+    def has_embedding(self) -> np.ndarray:
+        """Whether each paper has an embedding, (n_papers,).
+
+        All False while few older papers have one: `cosines` needs them.
         """
         if self.embeddings is None or len(self.older) < MIN_OLDER:
             return np.zeros(len(self), dtype=bool)
         return self.embeddings.any(axis=1)
 
-    def meaning(self, texts: Sequence[str]) -> np.ndarray:
-        """Return how near texts and papers are in meaning, (n_texts, n_papers)."""
-        if not self.has_meaning.any():
+    def text_cosines(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the cosines of the embeddings of texts and papers, (n_texts, n_papers)."""
+        if not self.has_embedding.any():
             return np.zeros((len(texts), len(self)))
-        return self.near(np.asarray(self.encode(texts)))
+        return self.cosines(np.asarray(self.encode(texts)))
 
-    def near(self, meanings: np.ndarray) -> np.ndarray:
+    def cosines(self, embeddings: np.ndarray) -> np.ndarray:
         """Return the cosine of embeddings and papers, both centred on the mean of the papers.
 
-        Each is averaged with the older papers that are NEAREST to it. Shape (n_meanings, n_papers),
-        0 for papers without an embedding.
+        Each is averaged with the older papers that are nearest to it. Zero for papers without an
+        embedding. Shape (n_embeddings, n_papers).
         """
         mean, papers, older = self._centred
-        centred = unit(meanings - mean)
-        nearest = np.argpartition(-centred @ older.T, NEAREST)[:, :NEAREST]
+        centred = unit(embeddings - mean)
+        nearest = np.argpartition(-centred @ older.T, NEIGHBOURS)[:, :NEIGHBOURS]
         return unit(centred + unit(older[nearest].mean(axis=1))) @ papers.T
 
     @cached_property
     def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The mean of the papers' embeddings, and those of papers and older papers around it."""
         embeddings = np.asarray(self.embeddings)
-        mean = embeddings[self.has_meaning].mean(axis=0)
-        papers = unit(embeddings - mean) * self.has_meaning[:, None]
+        mean = embeddings[self.has_embedding].mean(axis=0)
+        papers = unit(embeddings - mean) * self.has_embedding[:, None]
         return mean, papers, unit(self.older - mean)
 
     # ---- Quotes, authors, categories
@@ -179,8 +181,8 @@ class CandidateSet:
     def _by_category(self) -> dict[str, dict[int, bool]]:
         papers_by_category: dict[str, dict[int, bool]] = {}
         for paper, categories in enumerate(self.categories):
-            for place, category in enumerate(categories):
-                papers_by_category.setdefault(category, {}).setdefault(paper, place == 0)
+            for number, category in enumerate(categories):
+                papers_by_category.setdefault(category, {}).setdefault(paper, number == 0)
         return papers_by_category
 
     # ---- Order and similarity
@@ -204,9 +206,9 @@ class CandidateSet:
         turns: dict[tuple[float, str], int] = {}
         keys = []
         for paper in np.argsort(self.rank).tolist():
-            place = (float(self.ages[paper]), self.fields[paper])
-            turns[place] = turns.get(place, 0) + 1
-            keys.append((place[0], turns[place], place[1], paper))
+            age, field_name = float(self.ages[paper]), self.fields[paper]
+            turn = turns[age, field_name] = turns.get((age, field_name), 0) + 1
+            keys.append((age, turn, field_name, paper))
         return [key[-1] for key in sorted(keys)]
 
     @cached_property
@@ -217,16 +219,16 @@ class CandidateSet:
         B, and B to C, the three are no group. One work under two ids is a group in any case.
         """
         group = self.rank.copy()
-        for first, second in self._in_order(self._alike()):
+        for first, second in self._in_order(self._duplicate_pairs()):
             if group[first] == self.rank[first] and group[second] == self.rank[second]:
                 group[second] = group[first]
-        works = [
+        same_works = [
             (self.places[paper_id], self.places[alias])
             for alias, paper_ids in self.aliases.items()
             for paper_id in paper_ids
             if paper_id in self.places and alias in self.places
         ]
-        for first, second in self._in_order(works):
+        for first, second in self._in_order(same_works):
             group[second] = group[first]
         return group
 
@@ -236,22 +238,23 @@ class CandidateSet:
         ordered = {(a, b) if rank[a] < rank[b] else (b, a) for a, b in pairs}
         return sorted(ordered, key=lambda pair: tuple(rank[list(pair)]))
 
-    def _alike(self) -> Iterator[tuple[int, int]]:
-        """Yield the pairs of papers on the same idea."""
+    def _duplicate_pairs(self) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of papers that share most of their words."""
         features = self.vectors.columns
         words = features.by_text[:, features.used % 2 == 0]
         papers = np.flatnonzero(np.diff(words.indptr) >= MIN_WORDS)
         directions = self.vectors.directions[papers]
-        for start in range(0, len(papers), BLOCK):
-            is_near = np.ones((len(papers[start : start + BLOCK]), len(papers) - start), dtype=bool)
+        for start in range(0, len(papers), BATCH):
+            shape = len(papers[start : start + BATCH]), len(papers) - start
+            is_near = np.ones(shape, dtype=bool)
             if directions.shape[1]:
-                is_near = directions[start : start + BLOCK] @ directions[start:].T >= NEAR
+                is_near = directions[start : start + BATCH] @ directions[start:].T >= LATENT_COSINE
             rows, columns = np.nonzero(np.triu(is_near, 1))
             pairs = np.stack([papers[start + rows], papers[start + columns]], axis=1)
-            for first in range(0, len(pairs), PAIRS):
-                batch = pairs[first : first + PAIRS]
+            for pair_start in range(0, len(pairs), PAIR_BATCH):
+                batch = pairs[pair_start : pair_start + PAIR_BATCH]
                 cosines = np.asarray(words[batch[:, 0]].multiply(words[batch[:, 1]]).sum(axis=1))
-                yield from map(tuple, batch[cosines.ravel() >= DUPLICATE].tolist())
+                yield from map(tuple, batch[cosines.ravel() >= WORD_COSINE].tolist())
 
     # ---- Popularity
 
@@ -267,13 +270,13 @@ class CandidateSet:
         voted = np.flatnonzero(self.upvotes > 0)
         if len(voted):
             ages = np.maximum(self.ages[voted], 0)
-            excess = np.log1p(self.upvotes[voted]) - GATHERING * np.log1p(ages)
+            excess = np.log1p(self.upvotes[voted]) - VOTE_GROWTH * np.log1p(ages)
             excess = excess - excess.mean()
             for groups in (np.floor(ages), np.array(self.fields)[voted]):
-                # The mean of each group, drawn to 0 by PRIOR members of no effect.
+                # The mean of each group, drawn to 0 by PRIOR_PAPERS members of no effect.
                 _, members = np.unique(groups, return_inverse=True)
-                means = np.bincount(members, excess) / (np.bincount(members) + PRIOR)
+                means = np.bincount(members, excess) / (np.bincount(members) + PRIOR_PAPERS)
                 excess = excess - means[members]
             excess /= max(float(excess.std()), MIN_SPREAD)
-            trends[voted] = 1 / (1 + np.exp(-2 * (excess - POPULAR)))
+            trends[voted] = 1 / (1 + np.exp(-2 * (excess - TREND_MIDPOINT)))
         return trends

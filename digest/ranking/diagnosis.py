@@ -37,15 +37,15 @@ class Diagnosis:
     score, cut : float
         The probability that it is about `interest` (0 if it is of a category or trends), and the
         one that is required.
-    place, of : int
-        Its rank among the papers that match, from 1, and their number; 0 if it is none of them.
+    rank, match_count : int
+        Its rank among the papers that match, from 1, and their number; 0 if it does not match.
     """
 
     outcome: str
     score: float = 0.0
     cut: float = 0.0
-    place: int = 0
-    of: int = 0
+    rank: int = 0
+    match_count: int = 0
     interest: str = ""
     missing: tuple[str, ...] = ()
     other: str = ""
@@ -58,7 +58,7 @@ def diagnose(
     excluded: Collection[str],
     paper_id: str,
     parameters: Parameters = DEFAULT,
-    since: int = 0,
+    first_new: int = 0,
 ) -> Diagnosis:
     """Return why a paper of the candidates is or is not among those chosen."""
     paper = candidates.places[paper_id]
@@ -68,16 +68,17 @@ def diagnose(
         if muted(model, candidates, interest)[paper]:
             return Diagnosis("muted", interest=interest.name)
     unlimited = replace(profile, size=len(candidates))
-    ranking = Ranking(model, candidates, [unlimited], [excluded], [since], parameters)
+    options = [excluded], [first_new], parameters
+    ranking = Ranking(model, candidates, [unlimited], *options)
     picks = ranking.picks()
-    places = np.flatnonzero(picks.paper == paper)
-    if not len(places):
-        return _outside(ranking, paper)
-    place = int(places[0])
-    odds = -np.inf if picks.query[place] == NO_QUERY else picks.margin[place] + parameters.least
-    score = float(expit(odds))
-    diagnosis = Diagnosis("crowded", score, parameters.cut, place + 1, len(picks))
-    (choices,) = Ranking(model, candidates, [profile], [excluded], [since], parameters).choices()
+    indices = np.flatnonzero(picks.paper == paper)
+    if not len(indices):
+        return _why_unmatched(ranking, paper)
+    index = int(indices[0])
+    is_query = picks.query[index] != NO_QUERY
+    score = float(expit(picks.margin[index] + parameters.cut_log_odds)) if is_query else 0.0
+    diagnosis = Diagnosis("crowded", score, parameters.cut, index + 1, len(picks))
+    (choices,) = Ranking(model, candidates, [profile], *options).choices()
     for choice in choices:
         if choice.paper == paper_id:
             return replace(diagnosis, outcome="chosen", interest=choice.topic)
@@ -86,12 +87,12 @@ def diagnose(
     return diagnosis
 
 
-def _outside(ranking: Ranking, paper: int) -> Diagnosis:
+def _why_unmatched(ranking: Ranking, paper: int) -> Diagnosis:
     """Return why a paper does not match, by the topic with the highest score."""
     model, candidates, parameters = ranking.model, ranking.candidates, ranking.parameters
-    nearest = Diagnosis("unasked", cut=parameters.cut)
+    best = Diagnosis("unasked", cut=parameters.cut)
     for interest in ranking.profiles[0].follows:
-        outcome_above_cut = "passed" if paper < ranking.since[0] else "disliked"
+        outcome_above_cut = "passed" if paper < ranking.first_new[0] else "disliked"
         if interest.categories and paper not in candidates.in_categories(interest.categories):
             outcome_above_cut = "elsewhere"
         if any(paper in candidates.by_author(name) for name in interest.authors):
@@ -99,21 +100,21 @@ def _outside(ranking: Ranking, paper: int) -> Diagnosis:
         unquoted = [replace(query, quotes=()) for query in interest.queries]
         relevances = relevance(model, candidates, unquoted) if unquoted else []
         for query, query_relevance in zip(interest.queries, relevances, strict=True):
-            score = float(expit(query_relevance.odds[paper]))
-            if score <= max(nearest.score, UNRELATED):
+            score = float(expit(query_relevance.log_odds[paper]))
+            if score <= max(best.score, UNRELATED):
                 continue
             outcome = "weak"
             if query.quotes and not candidates.contains_quotes(query, np.array([paper]))[0]:
                 outcome = "unquoted"
             elif score >= parameters.cut:
                 outcome = outcome_above_cut
-            missing = _missing(candidates, query.text, paper)
+            missing = _missing_words(candidates, query.text, paper)
             name = interest.name
-            nearest = replace(nearest, outcome=outcome, score=score, interest=name, missing=missing)
-    return nearest
+            best = replace(best, outcome=outcome, score=score, interest=name, missing=missing)
+    return best
 
 
-def _missing(candidates: CandidateSet, line: str, paper: int) -> tuple[str, ...]:
+def _missing_words(candidates: CandidateSet, line: str, paper: int) -> tuple[str, ...]:
     """Return the words of a line that a paper does not contain, as they were written."""
     (query, *_) = queries_of([line])
     word_by_term = text.as_written(line)

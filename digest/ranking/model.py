@@ -28,7 +28,7 @@ N_COMPONENTS = 256
 DOCUMENTS_A_COMPONENT = 7  # A small corpus has fewer latent dimensions.
 MIN_COMPONENTS = 10  # Below this number, there is no latent space.
 BIGRAMS, LATENT = 0.5, 0.5  # Weights beside the cosine of the words.
-TITLED = 0.5  # How often titles contain a subject, at least, relative to the average word.
+MIN_TITLE_RATIO = 0.5  # How often titles contain a subject, relative to the average word.
 WIDTH = 2**31 - 1
 
 
@@ -94,12 +94,12 @@ class Columns:
 
     def with_features(self, columns: np.ndarray) -> np.ndarray:
         """Return which texts contain these features, (n_columns, n_texts)."""
-        having = np.zeros((len(columns), self.by_text.shape[0]), dtype=bool)
+        is_contained = np.zeros((len(columns), self.by_text.shape[0]), dtype=bool)
         places, is_used = find(self.used, columns)
         for row in np.flatnonzero(is_used).tolist():
             start, end = self.by_feature.indptr[places[row] : places[row] + 2]
-            having[row, self.by_feature.indices[start:end]] = True
-        return having
+            is_contained[row, self.by_feature.indices[start:end]] = True
+        return is_contained
 
 
 class TfidfModel:
@@ -141,7 +141,7 @@ class TfidfModel:
         title_columns = counted(lines[:1] for lines in stemmed).indices
         places, is_known = find(self.columns_, title_columns)
         title_df = np.bincount(places[is_known], minlength=len(df))
-        usual_share = TITLED * title_df.sum() / max(int(df.sum()), 1)
+        usual_share = MIN_TITLE_RATIO * title_df.sum() / max(int(df.sum()), 1)
         self.subjects_ = (1 + title_df >= usual_share * df)[self.columns_ % 2 == 0]
         self.idf_ = (np.log((1 + count) / (1 + df)) + 1).astype(np.float32)
         stems = {stem for lines in stemmed for line in lines for stem in line}
@@ -155,14 +155,14 @@ class TfidfModel:
 
     def _fit_latent(self) -> None:
         words = self.known_words(self._weighted(self.documents_))
-        size = min(N_COMPONENTS, words.shape[0] // DOCUMENTS_A_COMPONENT, words.shape[1] - 1)
+        count = min(N_COMPONENTS, words.shape[0] // DOCUMENTS_A_COMPONENT, words.shape[1] - 1)
         self.components_ = np.zeros((words.shape[1], 0), np.float32)
         self.explained_ = np.zeros(0, np.float32)
-        if size < MIN_COMPONENTS:
+        if count < MIN_COMPONENTS:
             return
         from sklearn.utils.extmath import randomized_svd
 
-        _, lengths, directions = randomized_svd(words, size, n_iter=3, random_state=0)
+        _, lengths, directions = randomized_svd(words, count, n_iter=3, random_state=0)
         # Stored in half precision, so that a stored model ranks as the one just fitted.
         self.components_ = np.ascontiguousarray(directions.T.astype(np.float16), np.float32)
         self.explained_ = (lengths**2 / words.shape[0]).astype(np.float32)
@@ -212,10 +212,10 @@ class TfidfModel:
     def background(self, before: int | None = None) -> Vectors:
         """Return the newest documents before a day, or of all days if there are none."""
         count = 0 if before is None else int(np.searchsorted(self.days_, before))
-        return self._before(count or len(self.days_))
+        return self._background_of(count or len(self.days_))
 
     @lru_cache(maxsize=2)  # noqa: B019, one model lives as long as the process
-    def _before(self, count: int) -> Vectors:
+    def _background_of(self, count: int) -> Vectors:
         return self.vectors(self.documents_[max(count - BACKGROUND, 0) : count])
 
     @cached_property

@@ -12,10 +12,10 @@ class Parameters:
     #: The probability of being about an interest from which on a paper is sent.
     cut: float = 0.42
     #: How far below the cut near misses are, at most, in log-odds.
-    near: float = 1.0
+    near_margin: float = 1.0
 
     @property
-    def least(self) -> float:
+    def cut_log_odds(self) -> float:
         """The log-odds of the cut."""
         return log(max(self.cut, 1e-9) / (1 - self.cut))
 

@@ -1,9 +1,9 @@
-"""The profile of a subscriber: what the ranking knows."""
+"""The profile of a subscriber: all that the ranking knows of them."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
-from digest.ranking.query import NAME, Query, lines, queries_of
+from digest.ranking.query import MAX_NAME, Query, lines, queries_of
 from digest.ranking.relevance_feedback import LearnedProfile
 
 
@@ -14,17 +14,17 @@ class Example:
     id: str
     title: str
     text: str
-    meaning: tuple[float, ...] = ()
+    embedding: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Interest:
     """A followed or muted interest: a name, and a query within categories.
 
-    Without categories, the query is for all of them. Without a query, all papers of the categories
-    match, or those that one of the `authors` wrote. A paper is about the query if it is about one
-    of its lines: `read_lines`, or those of a topic's text. With `examples`, papers match that are
-    like these together, but not these themselves.
+    Without categories, papers of all categories match. Without a query, all papers of the
+    categories match, or the papers by one of the `authors`. A paper is about the query if it is
+    about one of its lines: `read_lines`, or the lines of a topic's text. With `examples`, the
+    papers match that are like the examples, except the examples themselves.
     """
 
     name: str
@@ -51,20 +51,20 @@ class Interest:
     @property
     def is_own_words(self) -> bool:
         """Whether the name is the query, as it is for a subscriber's own keywords."""
-        return self.name == self.query[:NAME]
+        return self.name == self.query[:MAX_NAME]
 
 
 @dataclass(frozen=True)
 class Profile:
     """The interests, digest size and preference model of one subscriber.
 
-    Without follows, but with `is_known`, only the preference model is used. `wants_near`: near
-    misses fill a digest that has room.
+    Without follows, but with `has_enough_liked`, only the preference model is used. With
+    `wants_near`, near misses fill a digest that has room.
     """
 
     follows: tuple[Interest, ...] = ()
     mutes: tuple[Interest, ...] = ()
     size: int = 10
     learned: LearnedProfile | None = None
-    is_known: bool = False
+    has_enough_liked: bool = False
     wants_near: bool = False

@@ -12,7 +12,7 @@ from digest.ranking.stopwords import STOP_WORDS
 #: Commas separate phrases of at most so many words; in a sentence, they don't. Semicolons always
 #: separate, except in pasted texts.
 MAX_PHRASE_WORDS = 4
-NAME = 200  # Characters of an interest's name.
+MAX_NAME = 200  # Characters of an interest's name.
 MAX_LINES = 50  # Of a topic. Each takes time.
 FEW_TERMS = 3  # In so short a line, single letters and numbers count.
 SHORT_TEXT = 400  # Characters. A longer text was pasted.
@@ -82,7 +82,7 @@ class Query:
 
         Spaces equal hyphens, and the last word may be in the singular or the plural.
         """
-        return [re.compile("|".join(map(_as_written, quote.split("|")))) for quote in self.quotes]
+        return [re.compile("|".join(map(_pattern_of, quote.split("|")))) for quote in self.quotes]
 
 
 def lines(topic: str) -> list[str]:
@@ -110,7 +110,7 @@ def queries_of(text_lines: Iterable[str], limit: int = MAX_LINES) -> tuple[Query
     """Return the queries of lines. Lines without terms are left out."""
     queries_by_terms: dict[tuple[object, ...], Query] = {}
     for line in text_lines:
-        # As it is, and with what a hyphen may join apart and together.
+        # As written, and with optional hyphens as spaces and as hyphens.
         joints = " -" if len(line) <= SHORT_TEXT else ""
         spellings = [OPTIONAL_HYPHEN.sub(rf"\1{joint}", line) for joint in joints]
         for spelling in dict.fromkeys([line, *spellings]):
@@ -129,13 +129,14 @@ def _query(line: str) -> Query:
     quoted = QUOTED.findall(line) if len(line) <= SHORT_TEXT else []
     quotes = [quote.replace("|", " ") for quote in quoted if text.terms(quote)]
     if not quoted and len(distinct) <= FEW_TERMS:
-        for before, word, after in UNIT_TERM.findall(line):
-            alternatives = [f"{before} {word}"] * bool(before) + [f"{word} {after}"] * bool(after)
+        for previous_word, term, next_word in UNIT_TERM.findall(line):
+            alternatives = [f"{previous_word} {term}"] if previous_word else []
+            alternatives += [f"{term} {next_word}"] if next_word else []
             quotes += ["|".join(alternatives)] * bool(alternatives)
     return Query(line, tuple(t for t in terms if t in distinct), tuple(dict.fromkeys(quotes)))
 
 
-def _as_written(quote: str) -> str:
+def _pattern_of(quote: str) -> str:
     pieces = [part.replace("-", " ").split() for part in JOINT.split(text.folded(quote))]
     pattern = "[.*]?[ -]*".join("[ -]+".join(map(re.escape, words)) for words in pieces)
     return rf"(?<!\w){PLURAL.sub('', pattern)}s?(?!\w)"

@@ -14,34 +14,35 @@ import numpy as np
 from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
+from digest.ranking import retrieval
 from digest.ranking.authors import queried_authors
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.query import NAME, queries_of
+from digest.ranking.query import MAX_NAME, queries_of
 from digest.ranking.reasons import learned_reason, query_reason
 from digest.ranking.relevance import ArrayTable
 from digest.ranking.relevance_feedback import learned_scores, likeness
-from digest.ranking.retrieval import LIFTABLE, NO_QUERY, NOTHING, Retrieved, find, muted, trending
+from digest.ranking.retrieval import NO_QUERY, Retrieved, muted, retrieve, trending
 
 DEFAULT = Parameters()
 #: Workers rank on all cores already: the waiting threads of BLAS double the time.
 BLAS = ThreadpoolController()
-SUBSCRIBERS = 500  # Ranked at a time, to bound memory.
+BATCH_SIZE = 500  # Subscribers ranked at a time, to bound memory.
 MAX_INTERESTS = 200  # Of one subscriber: the form takes fewer.
 EXTRA_PAPERS = 10  # Papers of a topic beyond two digests' size: some are folded.
 LIMIT_STEP = 50  # Limits are rounded up to multiples, so that many subscribers share them.
-PRIOR = 2  # Neutral papers that are added to those of a topic.
+PRIOR_PAPERS = 2  # Of neutral score, added to those of a topic.
 MAX_NEAR_MISSES = 3  # In a digest, at most.
 MIN_TREND = 0.5  # From this trend on, a paper may come after its first day.
 #: Log-odds. How far above the cut a paper is sure, or may come after its first day.
-SURE, MISSED_MARGIN = 0.8, 1.6
-#: The weight of how much more a paper is like those with positive feedback than its topic, and
-#: what is expected of it. What a paper lacks that is like them and about no topic.
-LEARNED, EXPECTED, OFF_TOPIC = 6.0, 0.35, 1.5
-#: For the order alone: what a paper gains that trends, and lacks that is of a category.
-TRENDING, BEHIND = 0.5, 2.0
+SURE_MARGIN, MISSED_MARGIN = 0.8, 1.6
+#: Log-odds: the weight of a preference model's score, relative to the topic's mean; the usual gain,
+#: which is subtracted; and the penalty of a paper that is about no topic.
+LEARNED_WEIGHT, EXPECTED_GAIN, OFF_TOPIC_PENALTY = 6.0, 0.35, 1.5
+#: For the order alone: the weight of trends, and the penalty of papers found by category.
+TREND_WEIGHT, CATEGORY_PENALTY = 0.5, 2.0
 
 #: The groups of a digest, in their order.
 NEW, MISSED, NEAR = 0, 1, 2
@@ -106,8 +107,8 @@ def choose(
     excluded: Sequence[Collection[str]],
     parameters: Parameters = DEFAULT,
     *,
-    since: Sequence[int] | None = None,
-    among: slice = slice(None),
+    first_new: Sequence[int] | None = None,
+    positions: slice = slice(None),
 ) -> list[list[Choice]]:
     """Return each subscriber's papers, in the order of their digest.
 
@@ -115,17 +116,17 @@ def choose(
     ----------
     excluded
         For each subscriber, the ids of the papers that they must not get.
-    since
-        For each subscriber, the position from which on papers are new. Earlier ones may come as
-        missed. By default all are new.
-    among
-        The positions of today's papers.
+    first_new
+        For each subscriber, the position of the first new paper. Earlier papers may come as missed.
+        By default all are new.
+    positions
+        Of the papers that may be chosen: today's. By default all.
     """
     choices: list[list[Choice]] = []
-    since = since or [0] * len(profiles)
-    for block in batched(zip(profiles, excluded, since, strict=True), SUBSCRIBERS):
-        members, member_excluded, starts = zip(*block, strict=True)
-        ranking = Ranking(model, candidates, members, member_excluded, starts, parameters, among)
+    first_new = first_new or [0] * len(profiles)
+    for block in batched(zip(profiles, excluded, first_new, strict=True), BATCH_SIZE):
+        members, excluded_ids, starts = zip(*block, strict=True)
+        ranking = Ranking(model, candidates, members, excluded_ids, starts, parameters, positions)
         choices += ranking.choices()
     return choices
 
@@ -151,14 +152,14 @@ class Ranking:
         candidates: CandidateSet,
         profiles: Sequence[Profile],
         excluded: Sequence[Collection[str]],
-        since: Sequence[int],
+        first_new: Sequence[int],
         parameters: Parameters,
-        among: slice = slice(None),
+        positions: slice = slice(None),
     ) -> None:
         self.model, self.candidates, self.parameters = model, candidates, parameters
-        self.profiles, self.since = profiles, np.array(since)
+        self.profiles, self.first_new = profiles, np.array(first_new)
         self.excluded = [candidates.places_of(ids) for ids in excluded]
-        self.first, self.last, _ = among.indices(len(candidates))
+        self.start, self.stop, _ = positions.indices(len(candidates))
         self.learned = [profile.learned for profile in profiles if profile.learned]
         owners = [owner for owner, profile in enumerate(profiles) if profile.learned]
         self.learned_row = np.full(len(profiles), -1)
@@ -168,10 +169,10 @@ class Ranking:
 
     def choices(self) -> list[list[Choice]]:
         """Return each subscriber's papers, in the order of their digest."""
-        picks, relatives = self.fold_duplicates(self.picks())
+        picks, relatives = self.choose_and_fold(self.picks())
         own_words, ids = self._own_words(picks), self.candidates.ids
         choices: list[list[Choice]] = [[] for _ in self.profiles]
-        scores = expit(picks.margin + self.parameters.least).tolist()
+        scores = expit(picks.margin + self.parameters.cut_log_odds).tolist()
         hits = zip(picks.paper.tolist(), picks.source.tolist(), picks.query.tolist(), strict=True)
         rows = list(zip(picks.owner.tolist(), picks.group.tolist(), scores, hits, strict=True))
         reasons = {hit: self._reason(*hit) for hit in {row[-1] for row in rows}}
@@ -196,9 +197,8 @@ class Ranking:
         is_first[1:] = (np.diff(picks.owner) != 0) | (np.diff(picks.paper) != 0)
         picks = self._add_preferences(picks[is_first])
         score_key = -(picks.margin + picks.lift).round(4)
-        return picks[
-            np.lexsort((self.candidates.rank[picks.paper], score_key, picks.group, picks.owner))
-        ]
+        order = np.lexsort((self.candidates.rank[picks.paper], score_key, picks.group, picks.owner))
+        return picks[order]
 
     def _collect(self) -> Picks:
         """Return the papers for the interests and preference models of each subscriber."""
@@ -206,11 +206,11 @@ class Ranking:
         # Subscribers share the objects of topics. An interest's hash takes longer than its id.
         self.interests = [*{id(interest): interest for interest in followed}.values()]
         source_of = {id(interest): FIRST_INTEREST + n for n, interest in enumerate(self.interests)}
-        retrieved = [trending(self.candidates), NOTHING]
-        retrieved += find(self.model, self.candidates, self.interests, self.parameters)
+        retrieved = [trending(self.candidates), retrieval.NOTHING]
+        retrieved += retrieve(self.model, self.candidates, self.interests, self.parameters)
         names = [TREND, PREFERENCES, *(interest.key for interest in self.interests)]
         # Shared by many subscribers, in this block and the next.
-        cache = self.candidates.cached("available", self.parameters, self.first, self.last)
+        cache = self.candidates.cached("available", self.parameters, self.start, self.stop)
         owners: list[int] = []
         sources: list[int] = []
         parts: list[tuple[np.ndarray, ...]] = []
@@ -218,66 +218,69 @@ class Ranking:
             follows = profile.follows[:MAX_INTERESTS]
             weighted_sources = [(source_of[id(interest)], interest.weight) for interest in follows]
             if not weighted_sources:
-                weighted_sources = [(PREFERENCES if profile.is_known else TREND, 1.0)]
+                weighted_sources = [(PREFERENCES if profile.has_enough_liked else TREND, 1.0)]
             is_limited = not (profile.mutes or profile.learned)
             limit = 2 * profile.size + EXTRA_PAPERS + len(self.excluded[owner]) if is_limited else 0
             limit = -(-limit // LIMIT_STEP) * LIMIT_STEP
-            near = LIFTABLE if profile.learned else self.parameters.near * profile.wants_near
-            since = int(self.since[owner])
+            near_margin = self.parameters.near_margin * profile.wants_near
+            max_deficit = retrieval.LIFTABLE if profile.learned else near_margin
+            first_new = int(self.first_new[owner])
             for source, weight in weighted_sources:
-                options = weight, since, limit, near
+                options = weight, first_new, limit, max_deficit
                 key = names[source], *options
                 part = cache.get(key)
                 if part is None:
-                    part = cache[key] = self._available(retrieved[source], source, *options)
+                    part = cache[key] = self._available(retrieved[source], source, options)
                 owners.append(owner)
                 sources.append(source)
                 parts.append(part)
-        liked = self._liked()
+        learned = self._learned_picks()
         sizes = [len(part[0]) for part in parts]
-        parts.append((liked.paper, liked.margin, liked.lift, liked.query, liked.group))
+        parts.append((learned.paper, learned.margin, learned.lift, learned.query, learned.group))
         papers, margins, lifts, queries, groups = map(np.concatenate, zip(*parts, strict=True))
-        all_owners = np.concatenate([np.repeat(owners, sizes), liked.owner])
-        all_sources = np.concatenate([np.repeat(sources, sizes), liked.source])
+        all_owners = np.concatenate([np.repeat(owners, sizes), learned.owner])
+        all_sources = np.concatenate([np.repeat(sources, sizes), learned.source])
         return Picks(all_owners, papers, margins, lifts, all_sources, queries, groups)
 
-    def _liked(self) -> Picks:
+    def _learned_picks(self) -> Picks:
         """Return the new papers that preference models find."""
-        odds = likeness(self.preference_scores, self.candidates, self.learned)
+        log_odds = likeness(self.preference_scores, self.candidates, self.learned)
         has_topics = [bool(profile.follows) for profile in self.profiles if profile.learned]
-        margins = odds - self.parameters.least - OFF_TOPIC * np.array(has_topics).reshape(-1, 1)
+        penalties = OFF_TOPIC_PENALTY * np.array(has_topics).reshape(-1, 1)
+        margins = log_odds - self.parameters.cut_log_odds - penalties
         rows, papers = np.nonzero(margins >= 0)
         owners = np.flatnonzero(self.learned_row >= 0)[rows]
-        is_new = (papers >= self.since[owners]) & (papers >= self.first) & (papers < self.last)
+        is_new = (papers >= self.first_new[owners]) & (papers >= self.start) & (papers < self.stop)
         rows, papers, owners = rows[is_new], papers[is_new], owners[is_new]
         margins, zeros = margins[rows, papers], np.zeros(len(rows), int)
         return Picks(owners, papers, margins, zeros, zeros + PREFERENCES, zeros + NO_QUERY, zeros)
 
     def _available(
-        self, retrieved: Retrieved, source: int, weight: float, since: int, limit: int, near: float
+        self, retrieved: Retrieved, source: int, options: tuple[float, int, int, float]
     ) -> tuple[np.ndarray, ...]:
-        """Return what is found for subscribers to whom papers are new since a position.
+        """Return what is found for subscribers to whom papers are new from a position on.
 
         Papers, margins, lifts, queries and groups. Earlier papers must be well above the cut, or
         trend.
         """
-        is_new = retrieved.papers >= since
+        weight, first_new, limit, max_deficit = options
+        is_new = retrieved.papers >= first_new
         is_missed = retrieved.margins >= MISSED_MARGIN
         if source == TREND:
             is_missed = self.candidates.trends[retrieved.papers] >= MIN_TREND
         group = np.where(is_new, np.where(retrieved.margins < 0, NEAR, NEW), MISSED)
-        is_available = np.where(is_new, retrieved.margins >= -near, is_missed)
-        is_available &= (retrieved.papers >= self.first) & (retrieved.papers < self.last)
+        is_available = np.where(is_new, retrieved.margins >= -max_deficit, is_missed)
+        is_available &= (retrieved.papers >= self.start) & (retrieved.papers < self.stop)
         places = np.flatnonzero(is_available)
         if limit:
             parts = [places[group[places] == number] for number in range(len(GROUPS))]
-            places = np.concatenate([self._ideas(retrieved, part, limit) for part in parts])
+            places = np.concatenate([self._limit_ideas(retrieved, part, limit) for part in parts])
         selected = retrieved[places]
         # The odds are multiplied by the weight. Papers of a category come behind those of queries.
-        lift = log(weight) - BEHIND * (selected.queries == NO_QUERY)
+        lift = log(weight) - CATEGORY_PENALTY * (selected.queries == NO_QUERY)
         return selected.papers, selected.margins, lift, selected.queries, group[places]
 
-    def _ideas(self, retrieved: Retrieved, places: np.ndarray, limit: int) -> np.ndarray:
+    def _limit_ideas(self, retrieved: Retrieved, places: np.ndarray, limit: int) -> np.ndarray:
         """Return the first places, with `limit` different ideas among them."""
         if len(places) <= limit:
             return places
@@ -289,9 +292,8 @@ class Ranking:
         """Return which picks are hidden: sent before, muted or withdrawn."""
         is_hidden = self.candidates.is_withdrawn[picks.paper]
         count = len(self.candidates)
-        pairs = [
-            owner * count + paper for owner, papers in enumerate(self.excluded) for paper in papers
-        ]
+        excluded = enumerate(self.excluded)
+        pairs = [owner * count + paper for owner, papers in excluded for paper in papers]
         if pairs:
             is_hidden |= np.isin(picks.owner * count + picks.paper, pairs)
         row_by_mutes: dict[tuple[Interest, ...], int] = {(): 0}
@@ -311,20 +313,20 @@ class Ranking:
         scores = np.zeros(len(picks))
         scores[rows >= 0] = self.preference_scores[rows[rows >= 0], picks.paper[rows >= 0]]
         is_learned = picks.source == PREFERENCES
-        gain = LEARNED * relative_to_topic(picks, scores) - EXPECTED
+        gain = LEARNED_WEIGHT * relative_to_topic(picks, scores) - EXPECTED_GAIN
         margin = picks.margin + np.where(is_learned | (rows < 0), 0, gain)
         trend = np.where(picks.source == TREND, 0, self.candidates.trends[picks.paper])
         is_about = margin >= 0
         group = np.where(is_about & (picks.group == NEAR), NEW, picks.group)
-        wants_near = np.array([profile.wants_near for profile in self.profiles])
-        is_near = (group == NEAR) & (margin >= -self.parameters.near) & wants_near[picks.owner]
-        lift = picks.lift + TRENDING * trend
+        wants_near = np.array([profile.wants_near for profile in self.profiles])[picks.owner]
+        is_near = (group == NEAR) & wants_near & (margin >= -self.parameters.near_margin)
+        lift = picks.lift + TREND_WEIGHT * trend
         owner, paper, _, _, source, query, _ = picks.columns()
         return Picks(owner, paper, margin, lift, source, query, group)[is_about | is_near]
 
     # ---- The choice
 
-    def fold_duplicates(self, picks: Picks) -> tuple[Picks, dict[tuple[int, int], tuple[int, ...]]]:
+    def choose_and_fold(self, picks: Picks) -> tuple[Picks, dict[tuple[int, int], tuple[int, ...]]]:
         """Return the chosen papers, and (owner, paper) -> further papers on the same idea.
 
         Each idea is represented by its best paper. The best paper of each topic is chosen first if
@@ -332,19 +334,19 @@ class Ranking:
         """
         ideas = self.candidates.ideas[picks.paper]
         keys = picks.owner * len(self.candidates) + ideas
-        _, leaders, idea = np.unique(keys, return_index=True, return_inverse=True)
+        _, leaders, idea_numbers = np.unique(keys, return_index=True, return_inverse=True)
         relatives: dict[tuple[int, int], tuple[int, ...]] = {}
-        for follower in np.setdiff1d(np.arange(len(picks)), leaders).tolist():
-            leader = leaders[idea[follower]]
+        for pick in np.setdiff1d(np.arange(len(picks)), leaders).tolist():
+            leader = leaders[idea_numbers[pick]]
             key = int(picks.owner[leader]), int(picks.paper[leader])
-            relatives[key] = (*relatives.get(key, ()), int(picks.paper[follower]))
+            relatives[key] = (*relatives.get(key, ()), int(picks.paper[pick]))
         picks = picks[np.sort(leaders)]
         # Added papers are one interest, of which each paper has its best.
-        has_examples = [False] * FIRST_INTEREST + [bool(each.examples) for each in self.interests]
-        example = np.where(np.array(has_examples)[picks.source], picks.query, 0)
-        best = np.unique((picks.owner << 36) + (picks.source << 8) + example, return_index=True)[1]
+        has_examples = [False] * FIRST_INTEREST + [bool(i.examples) for i in self.interests]
+        examples = np.where(np.array(has_examples)[picks.source], picks.query, 0)
+        best = np.unique((picks.owner << 36) + (picks.source << 8) + examples, return_index=True)[1]
         is_best = np.zeros(len(picks), dtype=bool)
-        is_best[best] = (picks.margin[best] >= SURE) | (picks.query[best] == NO_QUERY)
+        is_best[best] = (picks.margin[best] >= SURE_MARGIN) | (picks.query[best] == NO_QUERY)
         order = np.lexsort((np.arange(len(picks)), ~is_best, picks.group, picks.owner))
         owner, group = picks.owner[order], picks.group[order]
         sizes = np.array([profile.size for profile in self.profiles])
@@ -364,12 +366,12 @@ class Ranking:
         if interest.examples:
             example = interest.examples[query]
             words = query_reason(self.model, self.candidates, queries_of([example.text])[0], paper)
-            return "added", example.title[:NAME], words
+            return "added", example.title[:MAX_NAME], words
         if interest.authors:
             # In own keywords with several authors, only the one who matched explains the choice.
             name = interest.authors[query]
             is_own = bool(queried_authors(interest.name))
-            topic_name = f"author: {name}"[:NAME] if is_own else interest.name
+            topic_name = f"author: {name}"[:MAX_NAME] if is_own else interest.name
             return "topic", topic_name, () if is_own else (name,)
         cache = self.candidates.cached("reasons")
         key = interest.key, query, paper
@@ -378,7 +380,7 @@ class Ranking:
             queries = interest.queries
             words = query_reason(self.model, self.candidates, queries[query], paper)
             is_list = {query.text for query in queries} != {interest.query}
-            reason = cache[key] = queries[query].text[:NAME] if is_list else "", words
+            reason = cache[key] = queries[query].text[:MAX_NAME] if is_list else "", words
         line, words = reason
         # In own keywords with several lines, only the one that matched explains the choice.
         return "topic", line if line and interest.is_own_words else interest.name, words
@@ -398,7 +400,7 @@ def relative_to_topic(picks: Picks, scores: np.ndarray) -> np.ndarray:
     don't count. The mean of few papers is shrunk.
     """
     _, topics = np.unique((picks.owner << 24) + picks.source, return_inverse=True)
-    return scores - (np.bincount(topics, scores) / (np.bincount(topics) + PRIOR))[topics]
+    return scores - (np.bincount(topics, scores) / (np.bincount(topics) + PRIOR_PAPERS))[topics]
 
 
 def _rank_in_group(keys: np.ndarray) -> np.ndarray:

@@ -36,13 +36,14 @@ def query_reason(
     words = {term: word_by_term.get(term) or model.word(term) for term in query.distinct}
     weights = model.idf(np.array([*map(word_column, words)])).tolist()
     features = candidates.vectors.weights_of(paper)
-    telling = {
+    strong_weights = {
         term: weight
         for (term, word), weight in zip(words.items(), weights, strict=True)
         if word.lower() not in WEAK_WORDS
     }
-    strong = _heaviest(features, {term: words[term] for term in telling}, telling.values())
-    return strong or _heaviest(features, words, weights)
+    strong_words = {term: words[term] for term in strong_weights}
+    reason = _heaviest(features, strong_words, strong_weights.values())
+    return reason or _heaviest(features, words, weights)
 
 
 def learned_reason(
@@ -67,10 +68,10 @@ def _in_order(features: Collection[int], stems: list[str]) -> list[str]:
         if stem in ordered:
             continue
         chain = [stem]
-        while after := [s for s in stems if s not in chain and _are_beside(features, chain[-1], s)]:
-            chain.append(after[0])
-        while before := [s for s in stems if s not in chain and _are_beside(features, s, chain[0])]:
-            chain.insert(0, before[0])
+        while nexts := [s for s in stems if s not in chain and _are_beside(features, chain[-1], s)]:
+            chain.append(nexts[0])
+        while prevs := [s for s in stems if s not in chain and _are_beside(features, s, chain[0])]:
+            chain.insert(0, prevs[0])
         ordered += [link for link in chain if link not in ordered]
     return ordered
 
@@ -86,8 +87,8 @@ def _heaviest(
         if word_column(stem) not in features or is_part or is_repeated:
             continue
         if phrases and _are_beside(features, phrases[-1][1], stem):
-            before, _, phrase = phrases.pop()
-            phrases.append((max(before, weight), stem, f"{phrase} {word}"))
+            phrase_weight, _, phrase = phrases.pop()
+            phrases.append((max(phrase_weight, weight), stem, f"{phrase} {word}"))
         else:
             phrases.append((weight, stem, word))
     heaviest = sorted(phrases, key=lambda phrase: -phrase[0])[:MAX_WORDS]

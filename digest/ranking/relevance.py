@@ -1,7 +1,7 @@
 """Score papers for queries: the log-odds that each is about one.
 
-A logistic regression on judged papers over the similarity, the coverage and, with embeddings, the
-meaning. Pseudo-relevance feedback (Rocchio, 1971) expands a query by words of the background's best
+A logistic regression on judged papers over the similarity, the coverage and, with embeddings, their
+cosine. Pseudo-relevance feedback (Rocchio, 1971) expands a query by words of the background's best
 papers, so that no new paper boosts itself.
 """
 
@@ -26,12 +26,12 @@ from digest.ranking.model import (
 )
 from digest.ranking.query import Query
 
-FEEDBACK_PAPERS = 8  # The best papers of the background, whose words expand a query.
+EXPANSION_PAPERS = 8  # The best papers of the background, whose words expand a query.
 SELF_SIMILARITY = 1.8  # A paper that is so similar is the query itself, which says nothing new.
 MAX_EXPANSION = 400  # Words and bigrams that are added: the heaviest.
 BIGRAM_WEIGHT = 0.3  # Of a bigram in the coverage, relative to words.
 TEXT_COVERAGE = 0.75  # Of a text, by every paper: docs/ranking.md.
-#: The weights of similarity, coverage and meaning, and the constant: `tests.benchmarks.judged`.
+#: The weights of similarity, coverage and cosine, and the constant: `tests.benchmarks.judged`.
 WITHOUT_EMBEDDING, WITH_EMBEDDING = (10.2, 4.8, 0.0, -8.7), (7.3, 3.5, 10.7, -10.9)
 
 
@@ -53,7 +53,7 @@ class Relevance(ArrayTable):
     """The papers that may be about a query, and the log-odds of each."""
 
     papers: np.ndarray
-    odds: np.ndarray
+    log_odds: np.ndarray
 
 
 def vectors_of(model: TfidfModel, queries: Sequence[Query]) -> Vectors:
@@ -66,13 +66,13 @@ def expanded(background: Vectors, queries: Vectors) -> Vectors:
     The words weigh more if the best paper has a higher score, so that a query without good papers
     does not drift.
     """
-    if len(background) <= FEEDBACK_PAPERS:
+    if len(background) <= EXPANSION_PAPERS:
         return queries
     scores = background.similarity(queries)
     scores[scores > SELF_SIMILARITY] = 0
-    best = np.argpartition(-scores, FEEDBACK_PAPERS, axis=1)[:, :FEEDBACK_PAPERS]
+    best = np.argpartition(-scores, EXPANSION_PAPERS, axis=1)[:, :EXPANSION_PAPERS]
     best_scores = np.maximum(np.take_along_axis(scores, best, axis=1), 0)
-    ends = np.arange(0, best.size + 1, FEEDBACK_PAPERS)
+    ends = np.arange(0, best.size + 1, EXPANSION_PAPERS)
     weights = sparse.csr_matrix((best_scores.ravel() ** 2, best.ravel(), ends), shape=scores.shape)
     expansion = normalized(_expansion(background, weights))
     top = best_scores.max(axis=1, keepdims=True)
@@ -85,14 +85,14 @@ def _expansion(background: Vectors, shares: sparse.csr_matrix) -> sparse.csr_mat
     """Return the heaviest features of weighted sums of the background's papers."""
     mixed = (shares @ background.columns.by_text).tocsr()
     mixed.sort_indices()
-    least = [
+    thresholds = [
         np.partition(row, -MAX_EXPANSION)[-MAX_EXPANSION] if len(row) > MAX_EXPANSION else 0
         for row in np.split(mixed.data, mixed.indptr[1:-1])
     ]
-    is_heavy = mixed.data >= np.repeat(least, np.diff(mixed.indptr))
+    is_heavy = mixed.data >= np.repeat(thresholds, np.diff(mixed.indptr))
     ends = np.concatenate([[0], np.cumsum(is_heavy)])[mixed.indptr]
     parts = mixed.data[is_heavy], background.columns.used[mixed.indices[is_heavy]], ends
-    return sparse.csr_matrix(parts, shape=(len(least), WIDTH))
+    return sparse.csr_matrix(parts, shape=(len(thresholds), WIDTH))
 
 
 def similarity(model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query]) -> np.ndarray:
@@ -103,22 +103,20 @@ def similarity(model: TfidfModel, candidates: CandidateSet, queries: Sequence[Qu
 
 
 def relevance(
-    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], least: float = -np.inf
+    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], floor: float = -np.inf
 ) -> list[Relevance]:
-    """Return the candidates that are about each query with at least these log-odds."""
-    weights = np.where(
-        candidates.has_meaning, *np.array([WITH_EMBEDDING, WITHOUT_EMBEDDING])[..., None]
-    )
-    of_similarity, of_coverage, of_meaning, constant = weights
-    odds = of_similarity * similarity(model, candidates, queries) + constant
-    odds += of_meaning * candidates.meaning([query.text for query in queries])
+    """Return the candidates that are about each query with log-odds of at least `floor`."""
+    fits = np.array([WITH_EMBEDDING, WITHOUT_EMBEDDING])[..., None]
+    weights = np.where(candidates.has_embedding, *fits)
+    similarity_weights, coverage_weights, cosine_weights, constants = weights
+    log_odds = similarity_weights * similarity(model, candidates, queries) + constants
+    log_odds += cosine_weights * candidates.text_cosines([query.text for query in queries])
     relevances = []
-    for query, row in zip(queries, odds, strict=True):
-        papers = np.flatnonzero(row + of_coverage >= least)  # The coverage is at most 1.
-        matches = Relevance(
-            papers, row[papers] + of_coverage[papers] * coverage(model, candidates, query, papers)
-        )
-        matches = matches[matches.odds >= least]
+    for query, row in zip(queries, log_odds, strict=True):
+        papers = np.flatnonzero(row + coverage_weights >= floor)  # The coverage is at most 1.
+        covered = coverage_weights[papers] * coverage(model, candidates, query, papers)
+        matches = Relevance(papers, row[papers] + covered)
+        matches = matches[matches.log_odds >= floor]
         if query.quotes:
             matches = matches[candidates.contains_quotes(query, matches.papers)]
         relevances.append(matches)

@@ -17,17 +17,17 @@ from digest.ranking.query import Query, queries_of
 from digest.ranking.relevance import ArrayTable, Relevance, relevance
 from digest.ranking.relevance_feedback import learn_each, learned_scores, likeness
 
-BLOCK = 256  # Queries that are scored at a time, since the scores are dense.
+QUERY_BATCH = 256  # Queries that are scored at a time, since the scores are dense.
 MAX_PAPERS = 5_000  # Of a topic: a category may have more.
 LIFTABLE = 2.0  # So far below the cut, feedback may lift papers above it.
 #: The mean latent cosine from which on examples are on one subject. With the links of one, or of
 #: two, of the judged profiles, .1 finds .56 and .40 of the papers, .15 .56 and .62, .2 .58 and .72;
 #: with 2.1, 2.6 and 3.1 false alarms for one.
 ONE_SUBJECT = 0.15
-SURELY_LIKE = 1.6  # So far above the cut, papers like a muted one are hidden.
-NO_QUERY = -1  # Description by a category alone.
+MUTE_MARGIN = 1.6  # So far above the cut, papers like a muted one are hidden.
+NO_QUERY = -1  # The query of papers that no query found: a category, or a trend.
 #: The margins of papers that match for certain: by an author; at least, of a category or trending.
-BY_AUTHOR, OF_CATEGORY = 6.0, 1.0
+AUTHOR_MARGIN, CATEGORY_MARGIN = 6.0, 1.0
 
 #: A single muted word mutes words that begin like it as well: "molecule" mutes "molecular". Only
 #: stems of this length or longer, so that "graph" does not mute "graphene".
@@ -50,7 +50,7 @@ class Retrieved(ArrayTable):
 NOTHING = Retrieved(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 
 
-def find(
+def retrieve(
     model: TfidfModel,
     candidates: CandidateSet,
     interests: Sequence[Interest],
@@ -64,21 +64,22 @@ def find(
     missing = {key: interest for interest, key in keys.items() if key not in retrieved}
     queries = chain.from_iterable(interest.queries for interest in missing.values())
     relevances: dict[Query, Relevance] = {}
-    floor = parameters.least - max(parameters.near, LIFTABLE)
-    for batch in batched(dict.fromkeys(queries), BLOCK):
+    cut_log_odds = parameters.cut_log_odds
+    floor = cut_log_odds - max(parameters.near_margin, LIFTABLE)
+    for batch in batched(dict.fromkeys(queries), QUERY_BATCH):
         relevances |= zip(batch, relevance(model, candidates, batch, floor), strict=True)
     with_examples = [interest for interest in missing.values() if interest.examples]
     likes: dict[Interest, Retrieved] = {}
-    for group in batched(with_examples, BLOCK // 4):
-        likes |= zip(group, _like(model, candidates, group, parameters.least, floor), strict=True)
+    for group in batched(with_examples, QUERY_BATCH // 4):
+        likes |= zip(group, _like(model, candidates, group, cut_log_odds, floor), strict=True)
     for key, interest in missing.items():
         if interest.examples:
             hits = likes[interest]
         elif interest.authors:
             hits = _by_authors(candidates, interest.authors)
         elif interest.query.strip():
-            parts = [relevances[query] for query in interest.queries]
-            hits = _merged(candidates, parts, parameters.least)
+            scored = [relevances[query] for query in interest.queries]
+            hits = _merge(candidates, scored, cut_log_odds)
         else:
             hits = _of_categories(candidates, interest.categories)
         if interest.categories:
@@ -87,29 +88,28 @@ def find(
     return [retrieved[keys[interest]] for interest in interests]
 
 
-def _merged(candidates: CandidateSet, relevances: Sequence[Relevance], least: float) -> Retrieved:
+def _merge(candidates: CandidateSet, scored: Sequence[Relevance], cut_log_odds: float) -> Retrieved:
     """Return the papers that any query found, each with its best query."""
-    if not relevances:
+    if not scored:
         return NOTHING
-    columns = zip(*(part.columns() for part in relevances), strict=True)
-    papers, odds = map(np.concatenate, columns)
-    numbers = np.repeat(np.arange(len(relevances)), [*map(len, relevances)])
-    order = np.lexsort((numbers, -odds, papers))
+    columns = zip(*(matches.columns() for matches in scored), strict=True)
+    papers, log_odds = map(np.concatenate, columns)
+    numbers = np.repeat(np.arange(len(scored)), [*map(len, scored)])
+    order = np.lexsort((numbers, -log_odds, papers))
     best = order[np.flatnonzero(np.diff(papers[order], prepend=-1))]
-    return _best_first(candidates, papers[best], odds[best] - least, numbers[best])
+    return _best_first(candidates, papers[best], log_odds[best] - cut_log_odds, numbers[best])
 
 
 def _like(
     model: TfidfModel,
     candidates: CandidateSet,
     interests: Sequence[Interest],
-    cut: float,
-    least: float,
+    cut_log_odds: float,
+    floor: float,
 ) -> Iterator[Retrieved]:
     """Yield the papers like the examples of each interest, each with the number of the nearest one.
 
-    Examples of one subject count together. `cut`, `least`: the log-odds at the cut, and of the
-    papers that are returned.
+    Examples of one subject count together. Papers with log-odds below `floor` are left out.
     """
     examples = [example for interest in interests for example in interest.examples]
     likes = model.read([example.text for example in examples])
@@ -122,15 +122,15 @@ def _like(
         rows_by_subject = [rows[numbers == number] for number in np.unique(numbers)]
         subjects.append(np.arange(len(rows_by_subject)) + len(rows_of_subjects))
         rows_of_subjects += rows_by_subject
-    models = learn_each(model, likes, rows_of_subjects, [example.meaning for example in examples])
-    odds = likeness(learned_scores(model, candidates.vectors, models), candidates, models)
+    models = learn_each(model, likes, rows_of_subjects, [example.embedding for example in examples])
+    log_odds = likeness(learned_scores(model, candidates.vectors, models), candidates, models)
     similarity = candidates.vectors.similarity(likes)
     for interest, rows, subject_rows in zip(interests, rows_of_interests, subjects, strict=True):
-        paper_odds = odds[subject_rows].max(axis=0)
-        paper_odds[np.isin(candidates.ids, [example.id for example in interest.examples])] = -np.inf
-        papers = np.flatnonzero(paper_odds >= least)
+        best = log_odds[subject_rows].max(axis=0)
+        best[np.isin(candidates.ids, [example.id for example in interest.examples])] = -np.inf
+        papers = np.flatnonzero(best >= floor)
         nearest = similarity[rows][:, papers].argmax(axis=0)
-        yield _best_first(candidates, papers, paper_odds[papers] - cut, nearest)
+        yield _best_first(candidates, papers, best[papers] - cut_log_odds, nearest)
 
 
 def _subjects(directions: np.ndarray) -> np.ndarray:
@@ -146,12 +146,12 @@ def _by_authors(candidates: CandidateSet, authors: Sequence[str]) -> Retrieved:
 
     All are equally sure: followers of an author want each paper.
     """
-    number_of: dict[int, int] = {}
+    number_by_paper: dict[int, int] = {}
     for number, name in enumerate(authors):
         for paper in candidates.by_author(name).tolist():
-            number_of.setdefault(paper, number)
-    papers, numbers = np.array([*number_of], np.int64), np.array([*number_of.values()], np.int64)
-    return _best_first(candidates, papers, np.full(len(number_of), BY_AUTHOR), numbers)
+            number_by_paper.setdefault(paper, number)
+    papers, numbers = np.array([*number_by_paper.items()], np.int64).reshape(-1, 2).T
+    return _best_first(candidates, papers, np.full(len(papers), AUTHOR_MARGIN), numbers)
 
 
 def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Retrieved:
@@ -163,7 +163,7 @@ def _of_categories(candidates: CandidateSet, categories: Sequence[str]) -> Retri
     freshness = 1 / (1 + np.maximum(candidates.ages[papers], 0))
     draws = np.array([crc32(candidates.ids[paper].encode()) / 2**32 for paper in is_primary])
     shares = 0.5 * np.array([*is_primary.values()]) + 0.3 * candidates.trends[papers]
-    margins = OF_CATEGORY + 0.2 * (shares + 0.15 * freshness + 0.05 * draws)
+    margins = CATEGORY_MARGIN + 0.2 * (shares + 0.15 * freshness + 0.05 * draws)
     return _best_first(candidates, papers, margins, np.full(len(papers), NO_QUERY))
 
 
@@ -171,10 +171,10 @@ def trending(candidates: CandidateSet) -> Retrieved:
     """Return the trending papers, or the newest if no paper has votes."""
     if candidates.trends.any():
         papers = np.flatnonzero(candidates.trends)
-        margins = OF_CATEGORY + candidates.trends[papers]
+        margins = CATEGORY_MARGIN + candidates.trends[papers]
     else:
         papers = np.array(candidates.newest, dtype=np.int64)
-        margins = OF_CATEGORY + 1 / np.arange(2, len(papers) + 2)  # Only their order counts.
+        margins = CATEGORY_MARGIN + 1 / np.arange(2, len(papers) + 2)  # Only their order counts.
     return _best_first(candidates, papers, margins, np.full(len(papers), NO_QUERY))
 
 
@@ -205,8 +205,8 @@ def muted(model: TfidfModel, candidates: CandidateSet, interest: Interest) -> np
             is_muted[candidates.by_author(name)] = True
         if interest.examples:
             is_muted |= np.isin(candidates.ids, [example.id for example in interest.examples])
-            least = Parameters().least + SURELY_LIKE
-            (similar,) = _like(model, candidates, [interest], least, least)
+            log_odds = Parameters().cut_log_odds + MUTE_MARGIN
+            (similar,) = _like(model, candidates, [interest], log_odds, log_odds)
             is_muted[similar.papers] = True
         for query in queries_of(interest.lines, limit=10**9):  # All: mute wins.
             is_muted |= _contains(model, candidates, query)

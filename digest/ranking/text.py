@@ -125,12 +125,12 @@ def words(text: str, *, of_query: bool = False) -> list[str]:
 
     In a paper, "k-means" is "kmeans" and "means"; in a query, only the first.
     """
-    query_words, extra_words = reading(text)
+    query_words, extra_words = split_words(text)
     return query_words if of_query else query_words + extra_words
 
 
-def reading(text: str) -> tuple[list[str], list[str]]:
-    """Return the words of a text as in a query, and the words that it has besides as a paper."""
+def split_words(text: str) -> tuple[list[str], list[str]]:
+    """Return the words of a text as a query, and the further words that a paper's text has."""
     extra_words: list[str] = []
     if "\\" in text or "$" in text:
         text = _without_latex(text)

@@ -55,7 +55,7 @@ def paper_card(
     if is_compact:
         return context
     links = [
-        (paper.link, paper.link and paper.read_label),
+        (paper.link, paper.link and paper.link_label),
         (paper.github, _("Code")),
         ((paper.hugging_face or {}).get("project_page"), _("Project page")),
         (f"{url}#alike", _("Similar papers")),

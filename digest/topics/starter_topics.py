@@ -47,10 +47,10 @@ def make_topics() -> int:
     if not Topic.objects.curated().by_subject().exists():
         count += _create(topics_of("computer-science"))
     # Where SOURCES is set, even to nothing, arXiv's papers may be imported from files.
-    names = registry.enabled() if settings.SOURCES is None else ["arxiv", *registry.enabled()]
-    for name in names:
-        if not Topic.objects.curated().of_categories(name).exists():
-            count += _create(_categories_of(name))
+    sources = registry.enabled() if settings.SOURCES is None else ["arxiv", *registry.enabled()]
+    for source in sources:
+        if not Topic.objects.curated().of_categories(source).exists():
+            count += _create(_categories_of(source))
     return count
 
 
@@ -60,7 +60,7 @@ def use_fields(fields) -> tuple[int, int]:
     Removes the starter topics of other fields that nobody changed, follows or mutes. Leaves sources
     that SOURCES fixes. Returns the numbers of topics that were created and removed.
     """
-    names = ("slug", "name", "description", "query", "categories", "is_offered")
+    topic_fields = ("slug", "name", "description", "query", "categories", "is_offered")
     created = removed = 0
     with transaction.atomic():
         for field in FIELDS:
@@ -71,7 +71,7 @@ def use_fields(fields) -> tuple[int, int]:
                 created += _create([topic for topic in topics if topic.slug not in stored_slugs])
                 continue
             for topic in topics:
-                unchanged = {name: getattr(topic, name) for name in names}
+                unchanged = {name: getattr(topic, name) for name in topic_fields}
                 unused = Topic.objects.curated().filter(preferences=None, merged=None, **unchanged)
                 removed += unused.delete()[0]
         if settings.SOURCES is None:

@@ -72,7 +72,7 @@ class TopicResource(ModelResource):
                     value = row[column] = {"true": True, "false": False}.get(value.lower(), value)
             if value is None:
                 del row[column]
-            elif not isinstance(value, KINDS.get(column, str)):
+            elif not isinstance(value, VALUE_TYPES.get(column, str)):
                 raise ValidationError({column: f"This cannot be {value!r:.40}."})
         if not row.get("slug"):
             row["slug"] = self._slug_of(row.get("name", ""))
@@ -93,7 +93,7 @@ class TopicResource(ModelResource):
         """Do nothing: the default resets the sequence of ids, while others insert."""
 
 
-KINDS = {"categories": (str, list), "offered": bool}
+VALUE_TYPES = {"categories": (str, list), "offered": bool}
 
 
 # ---- Formats

@@ -104,7 +104,7 @@ def digest(request, subscriber, now):
 def latest_digest(subscriber) -> dict:
     """Return the latest digest that was sent, which is the one that the web shows."""
     digest, papers = sent_digests(subscriber).first(), []
-    for pick in attach(subscriber, digest.picks.whole()) if digest else ():
+    for pick in attach(subscriber, digest.picks.with_papers()) if digest else ():
         fields = {
             "reason": reason_of(pick),
             "score": round(pick.score, 4),

@@ -35,7 +35,7 @@ from digest.personalization import interests
 from digest.personalization.added_papers import parse_entry, texts_of
 from digest.planning.slots import Busy, slot
 from digest.ranking.authors import SUFFIXES, queried_authors
-from digest.ranking.query import ADDRESS, NAME
+from digest.ranking.query import ADDRESS, MAX_NAME
 from digest.ranking.text import terms
 from digest.sources.arxiv.taxonomy import CATEGORIES, categories_named
 from subscriptions.actions.preferences import TopicSelection
@@ -154,7 +154,7 @@ def _topics_of(entries, subscriber=None) -> dict[Entry, Topic]:
     return {
         entry: curated.get(entry.slug)
         or own_topics.get((entry.kind, entry.text))
-        or Topic(name=entry.text[:NAME], query=entry.text, kind=entry.kind)
+        or Topic(name=entry.text[:MAX_NAME], query=entry.text, kind=entry.kind)
         for entry in entries
     }
 

@@ -288,7 +288,7 @@ def first_digest(subscriber) -> str:
     context = {
         "subscriber": subscriber,
         "digest": digest,
-        "picks": digest.picks.whole(),
+        "picks": digest.picks.with_papers(),
         "why": explain.explain_empty_digests(subscriber, timezone.now()),
         "feedback_token": tokens.own_token("feedback", subscriber),
         "digest_token": tokens.own_token("digest", subscriber, digest.public_id),

@@ -50,7 +50,7 @@ def similar_papers_panel(subscriber, now) -> str:
     (profile,) = profiles_of([subscriber])
     if profile.learned is None:
         return ""
-    profile = replace(profile, follows=(), is_known=True, size=MAX_SIMILAR)
+    profile = replace(profile, follows=(), has_enough_liked=True, size=MAX_SIMILAR)
     try:
         with slots.slot():
             first_digest = preview.first_digest(profile, now, feedback.known_paper_ids(subscriber))

@@ -89,7 +89,7 @@ def today(request, token):
 
 def _digest_page(request, subscriber, digest, **context):
     now = timezone.now()
-    picks = attach(subscriber, digest.picks.whole()) if digest else []
+    picks = attach(subscriber, digest.picks.with_papers()) if digest else []
     context |= {
         "digest": digest,
         "picks": picks,
@@ -170,7 +170,7 @@ def feedback(request, token):
     pick = Pick.objects.filter(subscriber=subscriber, paper=paper)
     pick = pick.select_related("digest__letter").first()
     letter = pick.digest.letter if pick else None
-    picks = pick.digest.picks.whole() if pick else ()
+    picks = pick.digest.picks.with_papers() if pick else ()
     context = {
         "paper": paper,
         "value": value,

@@ -15,14 +15,13 @@ from itertools import accumulate
 from django.utils.safestring import SafeString, mark_safe
 
 from digest.indexing import search
-from digest.indexing.index import name_words
 from digest.indexing.vocabulary import unknown_words
 from digest.interests.operators import operators
 from digest.models import Paper
 from digest.papers import identifiers
 from digest.papers.summary import sentences
 from digest.ranking import text
-from digest.ranking.authors import is_called, queried_authors
+from digest.ranking.authors import is_called, name_words, queried_authors
 from digest.ranking.query import lines, queries
 from digest.views.filters import NO_FILTERS, Filters
 from subscriptions.mail.plaintext import shortened

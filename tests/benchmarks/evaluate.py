@@ -32,7 +32,7 @@ import numpy as np
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.ranking import LEARNED
+from digest.ranking.ranking import LEARNED_WEIGHT
 from digest.ranking.relevance import relevance
 from digest.ranking.relevance_feedback import learn, learned_scores
 from tests.benchmarks import due_day
@@ -141,15 +141,15 @@ def scores(model: TfidfModel, candidates: CandidateSet, profiles: Sequence[Profi
     distinct = list(dict.fromkeys(query for own in queries for query in own))
     blocks = batched(distinct, BATCH)
     parts = [part for block in blocks for part in relevance(model, candidates, block)]
-    odds = {query: part.odds for query, part in zip(distinct, parts, strict=True)}
+    log_odds = {query: part.log_odds for query, part in zip(distinct, parts, strict=True)}
     learned = [profile.learned for profile in profiles if profile.learned]
     liked = iter(learned_scores(model, candidates.vectors, learned))
     ranked = np.zeros((len(profiles), len(candidates)))
     for row, profile, own in zip(ranked, profiles, queries, strict=True):
         if own:
-            row += np.max([odds[query] for query in own], axis=0)
+            row += np.max([log_odds[query] for query in own], axis=0)
         if profile.learned:
-            row += LEARNED * next(liked)
+            row += LEARNED_WEIGHT * next(liked)
     return ranked
 
 

@@ -86,13 +86,13 @@ class Judged:
         )
 
     def parts(self, candidates: CandidateSet, name: str) -> np.ndarray:
-        """Return similarity, coverage and meaning of each line, (n_lines, n_papers, 3)."""
+        """Return similarity, coverage and cosine of each line, (n_lines, n_papers, 3)."""
         asked = queries_of(self.profiles[name])
         everything = np.arange(len(candidates))
         covered = [relevance.coverage(self.model, candidates, one, everything) for one in asked]
         similar = relevance.similarity(self.model, candidates, asked)
-        meant = candidates.meaning([query.text for query in asked])
-        return np.stack([similar, covered, meant], axis=-1)
+        cosines = candidates.text_cosines([query.text for query in asked])
+        return np.stack([similar, covered, cosines], axis=-1)
 
 
 def best(parts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +103,7 @@ def best(parts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def fit(judged: Judged, parts: dict, ids: list[str], names: list[str]) -> np.ndarray:
-    """Return the weights of similarity, coverage and meaning, and the constant."""
+    """Return the weights of similarity, coverage and cosine, and the constant."""
     weights = np.array(relevance.WITH_EMBEDDING if judged.encoder else relevance.WITHOUT_EMBEDDING)
     for _ in range(3):  # The best line of a paper depends on the weights.
         rows, labels = [], []
@@ -145,9 +145,9 @@ def print_weights(judged: Judged) -> None:
         {name: judged.parts(candidates, name) for name in judged.profiles}
         for candidates in (week, quiet)
     )
-    names, ids, least = [*judged.profiles], list(week.ids), Parameters().least
+    names, ids, cut_log_odds = [*judged.profiles], list(week.ids), Parameters().cut_log_odds
     of_all = fit(judged, parts, ids, names)
-    print("similarity, coverage, meaning, constant:", of_all.round(1).tolist())
+    print("similarity, coverage, cosine, constant:", of_all.round(1).tolist())
     picked = []
     for label, left_out in (("fitted on all", False), ("fitted on the others", True)):
         rows = []
@@ -155,8 +155,8 @@ def print_weights(judged: Judged) -> None:
             others = [one for one in names if one != name]
             weights = fit(judged, parts, ids, others) if left_out else of_all
             _, odds = best(parts[name], weights)
-            order = [n for n in np.argsort(-odds, kind="stable")[:SIZE] if odds[n] >= least]
-            alarms = int(np.sum(best(at_rest[name], weights)[1] >= least))
+            order = [n for n in np.argsort(-odds, kind="stable")[:SIZE] if odds[n] >= cut_log_odds]
+            alarms = int(np.sum(best(at_rest[name], weights)[1] >= cut_log_odds))
             grades = judged.grades[name]
             rows.append((*measure([ids[n] for n in order], grades, ids), min(alarms, SIZE)))
             if left_out:

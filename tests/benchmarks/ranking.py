@@ -27,7 +27,7 @@ from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.ranking import DEFAULT, choose
 from digest.ranking.relevance_feedback import learn
-from digest.ranking.retrieval import find
+from digest.ranking.retrieval import retrieve
 from digest.ranking.text import terms
 from tests.benchmarks import due_day
 
@@ -189,7 +189,7 @@ def main():
     global WORLD
     WORLD = world_of(texts)
     started = time.perf_counter()
-    find(WORLD.model, WORLD.candidates, WORLD.interests, DEFAULT)
+    retrieve(WORLD.model, WORLD.candidates, WORLD.interests, DEFAULT)
     print(
         f"the edition, once for all readers: {QUERIES:,} topics against {len(WORLD.candidates):,} "
         f"papers in {time.perf_counter() - started:.1f} s"

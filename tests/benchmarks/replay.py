@@ -79,8 +79,8 @@ def picks(window, profiles: list, shown: list[set[str]], side: Parameters) -> li
     """Return the papers of each subscriber's digest, and add them to `shown`."""
     from digest.planning.selection import chosen_ids, has_new
 
-    since = [window.begin(window.day)] * len(profiles)
-    chosen = choose(window.model, window.papers, profiles, shown, side, since=since)
+    first_new = [window.first_on(window.day)] * len(profiles)
+    chosen = choose(window.model, window.papers, profiles, shown, side, first_new=first_new)
     picked = []
     for papers, choices in zip(shown, chosen, strict=True):
         choices = choices if has_new(choices) else []

@@ -87,7 +87,7 @@ def test_papers_are_embedded_with_a_semantic_model(tmp_path, settings, monkeypat
     settings.SEMANTIC_MODEL = "stub"
     monkeypatch.setattr(embeddings, "load", lambda **options: Encoder())
     monkeypatch.setattr(candidates, "MIN_OLDER", 1)
-    monkeypatch.setattr(candidates, "NEAREST", 1)
+    monkeypatch.setattr(candidates, "NEIGHBOURS", 1)
     assert ranked(tmp_path)["baker"][0] == "rice"
 
 

@@ -41,7 +41,7 @@ def picks(draw, digest, position):
     why["terms"] = st.lists(FULL, max_size=3)
     common = {"digest": digest, "subscriber": digest.subscriber, "position": position}
     pick = Pick(paper=paper, **common, **draw(st.fixed_dictionaries(why)))
-    pick.would_fold = [
+    pick.unsaved_folded = [
         Paper(id=f"{draw(st.sampled_from(['x', 'x:']))}{n}", title=draw(FULL), url=draw(ADDRESSES))
         for n in range(draw(st.integers(0, 5)))
     ]
@@ -87,7 +87,7 @@ def material_of(titles, pk=1):
     for position, title in enumerate(titles, start=1):
         paper = Paper(id=f"2606.{position:05}", title=title, abstract="We graph.")
         pick = Pick(paper=paper, position=position, basis="topic", topic_name="Graphs")
-        pick.would_fold = []
+        pick.unsaved_folded = []
         material.picks.append(pick)
     return material
 

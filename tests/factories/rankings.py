@@ -46,12 +46,12 @@ def choose_positions(fitted, candidates, profiles, seen, parameters=DEFAULT, **o
     ]
 
 
-def choices_of(profile, papers, *, fitted=None, seen=(), since=0, among=slice(None), **known):
+def choices_of(profile, papers, *, fitted=None, seen=(), first_new=0, **known):
     """Return the digest of one subscriber, with positions instead of ids."""
     model_, parameters = fitted or model(), known.pop("parameters", DEFAULT)
     candidates = candidates_of(papers, model_, **known)
     (choices,) = choose_positions(
-        model_, candidates, [profile], [seen], parameters, since=[since], among=among
+        model_, candidates, [profile], [seen], parameters, first_new=[first_new]
     )
     return choices
 

@@ -14,7 +14,7 @@ def alone(material) -> render.Content:
     with translation.override(material.subscriber.language_or_default):
         lines, (tokens,) = compose.lines_of(material), compose.tokens_of([material])
         urls = compose.short_urls_of(material)
-        frame = compose.frame_context(lines, tokens, urls, is_open=material.is_open)
+        frame = compose.frame_context(lines, tokens, urls, is_impersonal=material.is_impersonal)
         texts, htmls = dict(frame), dict(frame)
         if material.picks:
             papers = zip(*_papers(material, tokens, urls), strict=True)

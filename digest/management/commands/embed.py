@@ -33,7 +33,7 @@ class Command(base.Command):
             model = embeddings.load(download=True, threads=0)
         except EncoderError as error:
             raise CommandError(str(error)) from error
-        missing_papers = embeddings.missing(model, since or embeddings.window(now))
+        missing_papers = embeddings.without_vector(model, since or embeddings.first_day(now))
         console = Console(file=self.stderr, soft_wrap=True)
         try:
             with Progress(console=console, transient=True) as progress:

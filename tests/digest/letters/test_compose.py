@@ -78,7 +78,7 @@ def test_batch_equals_letters_rendered_alone():
     Subscriber.objects.filter(pk=letters[1].subscriber_id).update(language="de")
     letters = list(Letter.objects.select_related("subscriber").order_by("pk"))
     for letter, content in zip(letters, composed(*letters), strict=True):
-        whole = list(letter.digest.picks.whole())
+        whole = list(letter.digest.picks.with_papers())
         (material,) = compose.load([letter.digest], picks={letter.subscriber_id: whole})
         assert mime_of(content) == mime_of(alone(material))
         assert "1,234 stars" in content.html or "1.234 Sterne" in content.html

@@ -63,7 +63,7 @@ def test_letters_quote_sentence_for_their_reason():
         for words in (["graph"], ["bounds", "tides"])
     ]
     for pick in picks:
-        pick.would_fold = []
+        pick.unsaved_folded = []
     entries = fragments.entries(picks, Density(), fragments.letter_site("en"), lambda paper_id: {})
     holes = dict.fromkeys(["number", "note"], EncodedBytes())
     rendered = [b"".join(paper.html.join(holes)).replace(b"=\r\n", b"") for paper, _ in entries]

@@ -381,7 +381,7 @@ def test_learned_feedback_shapes_only_its_subscribers_digest(world):
     say(unlearned, "more", world["roads"][0])  # Said, and not learned yet.
     assert picks_of(quiet) == picks_of(unlearned) == before
     plan.plan(NOW)
-    digests = [Digest.objects.get(subscriber=one).picks.whole() for one in (roads, molecules)]
+    digests = [Digest.objects.get(subscriber=one).picks.with_papers() for one in (roads, molecules)]
     assert list(map(themes, digests)) == ["rrrrr", "mmmmm"]
 
 
@@ -498,7 +498,7 @@ def test_tick_learns_before_planning_unless_dry(world, outbox):
     assert everything() == before
     call_command("tick")
     assert len(outbox()) == 1
-    assert themes(Digest.objects.get(subscriber=someone).picks.whole()) == "rrrrr"
+    assert themes(Digest.objects.get(subscriber=someone).picks.with_papers()) == "rrrrr"
 
 
 # ---- The profile of a subscriber: what they follow and mute, and what was learned

@@ -65,7 +65,7 @@ def test_relative_is_stored_without_position(alike):
     assert (second.paper, second.position, second.leader) == (relative, None, first)
     assert (second.digest, second.subscriber) == (first.digest, first.subscriber)
     assert list(Pick.objects.leading()) == [first]
-    assert [pick.folded for pick in first.digest.picks.whole()] == [[relative]]
+    assert [pick.folded for pick in first.digest.picks.with_papers()] == [[relative]]
     for pick, changes in (
         (second, {"position": 7}),
         (second, {"leader": None}),

@@ -63,7 +63,7 @@ def test_first_preview_equals_first_digest():
         first = preview.preview_digests(profiles_of([subscriber])[0], NOW).first_digest
         plan.plan(NOW)
         digest = Digest.objects.get(subscriber=subscriber)
-        assert described(digest.picks.whole()) == described(first.picks)
+        assert described(digest.picks.with_papers()) == described(first.picks)
         assert digest.considered == first.considered
     assert first.picks[-1].basis == "second"
 
@@ -77,7 +77,7 @@ def test_previous_days_equal_planned_digests(settings):
     earlier = Paper.objects.filter(day__lt=before[0].day)
     sent = [Pick(paper=one, position=n, score=1, basis="topic") for n, one in enumerate(earlier, 1)]
     for pick in sent:
-        pick.would_fold = []
+        pick.unsaved_folded = []
     remember(subscriber, preview.PreviewDay(TODAY - 8 * DAY, 0, picks=sent))
     future = Paper.objects.filter(day__gt=before[0].day)
     later = {paper.pk: paper.day for paper in future}
@@ -87,7 +87,7 @@ def test_previous_days_equal_planned_digests(settings):
         for paper, of in later.items():
             if of <= day.day:
                 Paper.objects.filter(pk=paper).update(day=of)
-        candidate_windows._last.clear()
+        candidate_windows._windows.clear()
         digest, picks = plan.preview(subscriber, day.day, NOW)
         assert sorted(described(picks)) == sorted(described(day.picks))
         assert digest.considered == day.considered
@@ -206,7 +206,7 @@ def test_comparison_omits_papers_sent_before():
     fields = {"score": 1, "basis": "topic"}
     picks = [Pick(paper=one, position=place, **fields) for place, one in enumerate(robots, 1)]
     for pick in picks:
-        pick.would_fold = []
+        pick.unsaved_folded = []
     remember(subscriber, preview.PreviewDay(TODAY - 8 * DAY, 0, picks=picks))
     for one, is_hidden in ((subscriber, True), (other, False)):
         changed = profile_for(TopicSelection(interests=["robot"]), 10, one)

@@ -45,13 +45,13 @@ def plan(days=0):
 def digest_of(subscriber, days=0):
     """Return the titles of a digest and what it says of each."""
     digest = Digest.objects.get(subscriber=subscriber, day=TODAY + days * DAY)
-    picks = [(pick.paper.title, reason_of(pick)) for pick in digest.picks.whole()]
+    picks = [(pick.paper.title, reason_of(pick)) for pick in digest.picks.with_papers()]
     return [pick for pick in picks if not pick[0].startswith("Notes")]
 
 
 def bases_of(subscriber):
     """Return why each paper but the notes would come today."""
-    candidate_windows._last.clear()
+    candidate_windows._windows.clear()
     _, picks = planning.preview(subscriber, TODAY, NOW)
     return [pick.basis for pick in picks if pick.paper.title != "Notes"]
 

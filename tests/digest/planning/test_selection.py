@@ -114,7 +114,7 @@ def groups(settings, subscriber):
 
 def test_missed_papers_and_near_misses_follow_new(groups, outbox, client):
     plan_and_send(LATER)
-    picks = Digest.objects.get(day=LATER.date()).picks.whole()
+    picks = Digest.objects.get(day=LATER.date()).picks.with_papers()
     assert [(pick.position, pick.group, pick.paper.title) for pick in picks] == [
         (1, "new", "Graph networks of roads"),
         (2, "missed", "graph networks number 0"),

@@ -262,9 +262,9 @@ def test_only_new_sign_up_restarts_the_gap(acts, since):
 
 
 def test_gaps_of_all_lengths_share_candidate_windows(monkeypatch):
-    made, make_one = [], candidate_windows._make
+    made, make_one = [], candidate_windows._make_window
     monkeypatch.setattr(
-        candidate_windows, "_make", lambda *args: made.append(args[2]) or make_one(*args)
+        candidate_windows, "_make_window", lambda *args: made.append(args[2]) or make_one(*args)
     )
     for number in range(36):
         day = TODAY - number * DAY
@@ -275,7 +275,7 @@ def test_gaps_of_all_lengths_share_candidate_windows(monkeypatch):
     assert plan.plan(NOW).letters == len(gaps)
     assert [made.count(days) for days in (7, 14, 30)] == [1, 1, 1]
     assert (
-        not {"arrived in 14 days", "arrived in 30 days"} & candidate_windows._last.keys()
+        not {"arrived in 14 days", "arrived in 30 days"} & candidate_windows._windows.keys()
     )  # Let go.
     new = Pick.objects.filter(group="new")
     counts = dict(new.values_list("subscriber_id").annotate(n=Count("pk")))

@@ -149,7 +149,7 @@ def test_similarity_is_not_transitive():
     one, two, three, four = (words(n, 12) for n in (0, 20, 40, 60))
     papers = [f"{one} {two} {three}", f"{two} {three} {four}", f"{three} {four} {words(80, 12)}"]
     fitted = TfidfModel().fit(papers)
-    with patch.object(candidates, "DUPLICATE", 0.3):
+    with patch.object(candidates, "WORD_COSINE", 0.3):
         assert candidates_of(papers, fitted).ideas.tolist() == [0, 0, 2]
 
 
@@ -176,7 +176,7 @@ def test_trends_are_relative_to_category():
 def test_newest_papers_come_without_topics_and_upvotes():
     newest = choices_of(Profile(size=2), BAKING, ages=[9, 9, 0, 1] + [9] * 16)
     assert [(one.paper, one.basis) for one in newest] == [(2, "new"), (3, "new")]
-    assert choices_of(Profile(is_known=True), BAKING, upvotes=[3, 90] + [3] * 18) == []
+    assert choices_of(Profile(has_enough_liked=True), BAKING, upvotes=[3, 90] + [3] * 18) == []
 
 
 def test_popularity_lifts_only_matching_papers():
@@ -217,13 +217,13 @@ PROFILES = [
 ]
 
 
-@pytest.mark.parametrize(("profile", "since"), PROFILES)
-def test_diagnoses_agree_with_choices(profile, since):
+@pytest.mark.parametrize(("profile", "first_new"), PROFILES)
+def test_diagnoses_agree_with_choices(profile, first_new):
     candidates, seen = candidates_of(PAPERS, **KNOWN), {4, 20}
-    (chosen,) = choose_positions(model(), candidates, [profile], [seen], since=[since])
+    (chosen,) = choose_positions(model(), candidates, [profile], [seen], first_new=[first_new])
     excluded = {candidates.ids[place] for place in seen}
     diagnoses = [
-        diagnose(model(), candidates, profile, excluded, paper, since=since)
+        diagnose(model(), candidates, profile, excluded, paper, first_new=first_new)
         for paper in candidates.ids
     ]
     assert {n for n, one in enumerate(diagnoses) if one.outcome in ("chosen", "second")} == {
@@ -238,9 +238,9 @@ def test_diagnoses_agree_with_choices(profile, since):
         for n, one in enumerate(diagnoses)
         if one.outcome == "folded"
     } == {(number, one.paper) for one in chosen for number in one.relatives}
-    in_reach = [one for one in diagnoses if one.place]
-    assert sorted(one.place for one in in_reach) == [n + 1 for n in range(len(in_reach))]
-    assert {one.of for one in in_reach} <= {len(in_reach)}
+    in_reach = [one for one in diagnoses if one.rank]
+    assert sorted(one.rank for one in in_reach) == [n + 1 for n in range(len(in_reach))]
+    assert {one.match_count for one in in_reach} <= {len(in_reach)}
 
 
 TOPOLOGY = {"categories": ("math.GT",)}
@@ -251,9 +251,9 @@ OUTCOMES = [
 ]
 
 
-@pytest.mark.parametrize(("outcome", "profile", "since"), OUTCOMES)
-def test_paper_above_cut_is_passed_or_elsewhere(outcome, profile, since):
+@pytest.mark.parametrize(("outcome", "profile", "first_new"), OUTCOMES)
+def test_paper_above_cut_is_passed_or_elsewhere(outcome, profile, first_new):
     facts = {"authors_of": lambda ids: [["E. Noether"]], "categories": [("cs.LG",)]}
     candidates = candidates_of([paper("Bread cliques", "Of bread of a clique")], **facts)
-    diagnosis = diagnose(model(), candidates, profile, (), candidates.ids[0], since=since)
+    diagnosis = diagnose(model(), candidates, profile, (), candidates.ids[0], first_new=first_new)
     assert (diagnosis.outcome, diagnosis.interest) == (outcome, profile.follows[0].name)

@@ -18,7 +18,7 @@ from digest.ranking.query import queries
 from digest.ranking.ranking import DEFAULT, choose
 from digest.ranking.relevance import relevance
 from digest.ranking.relevance_feedback import learn
-from digest.ranking.retrieval import find, muted
+from digest.ranking.retrieval import muted, retrieve
 from tests.factories.corpora import DEFINITION, library, model, of_subject, paper, word
 from tests.factories.rankings import candidates_of, choose_positions, follow
 
@@ -53,7 +53,7 @@ def subscribers(draw):
         tuple(Interest(name, name) for name in draw(names)[:2]),
         draw(st.integers(1, 12)),
         taught()[draw(st.integers(0, 3))],
-        is_known=draw(st.booleans()),
+        has_enough_liked=draw(st.booleans()),
         wants_near=draw(st.booleans()),
     )
     places = st.integers(0, len(PAPERS) - 1)
@@ -66,8 +66,8 @@ def whole():
 
 
 def chosen(drawn, candidates=None):
-    profiles, seen, since = zip(*drawn, strict=True)
-    return choose_positions(model(), candidates or whole(), profiles, seen, since=since)
+    profiles, seen, first_new = zip(*drawn, strict=True)
+    return choose_positions(model(), candidates or whole(), profiles, seen, first_new=first_new)
 
 
 def nearly(choices):
@@ -87,14 +87,14 @@ def test_block_size_does_not_change_digests(monkeypatch):
     drawn = [(follow(p, size=4, learned=taught()[n % 4]), {n}, n) for n, p in enumerate(PHRASES)]
     together = chosen(drawn)
     for count in (1, 3, len(drawn)):
-        monkeypatch.setattr(ranking, "SUBSCRIBERS", count)
+        monkeypatch.setattr(ranking, "BATCH_SIZE", count)
         assert chosen(drawn, candidates_of(PAPERS, **KNOWN)) == [*map(nearly, together)]
 
 
 @settings(max_examples=60)
 @given(drawn=subscribers())
 def test_any_digest_keeps_the_invariants(drawn):
-    profile, seen, since = drawn
+    profile, seen, first_new = drawn
     (choices,) = chosen([drawn])
     listed = [number for one in choices for number in (one.paper, *one.relatives)]
     assert len(choices) <= profile.size
@@ -107,7 +107,7 @@ def test_any_digest_keeps_the_invariants(drawn):
     followed = {query.text for one in profile.follows for query in queries(one.query)}
     for one in choices:
         assert 0 <= one.score <= 1
-        assert (one.group == "missed") == (one.paper < since)
+        assert (one.group == "missed") == (one.paper < first_new)
         is_asked = one.topic in followed | {"math"} | {p.name for p in profile.follows}
         assert is_asked == (one.basis == "topic")
         assert one.basis != "trend" or not profile.follows
@@ -134,14 +134,14 @@ def test_score_rounding_changes_no_digest(monkeypatch):
 
     def inexact(*arguments):
         parts = relevance(*arguments)
-        return [replace(p, odds=p.odds + rng.normal(0, 1e-6, len(p.odds))) for p in parts]
+        return [replace(p, log_odds=p.log_odds + rng.normal(0, 1e-6, len(p))) for p in parts]
 
     monkeypatch.setattr(retrieval, "relevance", inexact)
     both = Interest("bread", "bread"), Interest("math", "bread", 1.0, ("math",))
     lists = set()
     for _ in range(20):
         candidates = candidates_of(PAPERS, **KNOWN)
-        find(model(), candidates, both[:1], DEFAULT)  # As an earlier block of subscribers does.
+        retrieve(model(), candidates, both[:1], DEFAULT)  # As an earlier block of subscribers does.
         (choices,) = choose_positions(model(), candidates, [Profile(both, (), 4)], [()])
         lists.add(tuple(one.paper for one in choices))
     assert len(lists) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digest.ranking.candidates import FULL, MIN_OLDER
+from digest.ranking.candidates import MIN_ABSTRACT_WORDS, MIN_OLDER
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
 from digest.ranking.query import MAX_LINES, MAX_TERMS, lines, queries
@@ -68,8 +68,8 @@ def test_title_words_count_more():
 def test_title_without_abstract_scores_lower():
     """A word that it shares with a line is a large part of it."""
     title = "Coloring\nColoring\n"
-    candidates = candidates_of([title, title + words(700, FULL)])
-    assert candidates.fullness.tolist() == [pytest.approx(FULL**-0.5), 1]
+    candidates = candidates_of([title, title + words(700, MIN_ABSTRACT_WORDS)])
+    assert candidates.fullness.tolist() == [pytest.approx(MIN_ABSTRACT_WORDS**-0.5), 1]
     assert papers_of(follow("spectral graph coloring"), [title]) == []
 
 
@@ -175,14 +175,14 @@ def test_near_misses_are_limited_to_three():
 def test_missed_papers_need_high_scores():
     high = {"parameters": Parameters(cut=0.9)}
     every = groups_of(follow("bread oven", size=40), **high)
-    later = groups_of(follow("bread oven", size=40), since=20, **high)
+    later = groups_of(follow("bread oven", size=40), first_new=20, **high)
     assert {paper for paper in every if paper >= 20} == {
         paper for paper, group in later.items() if group == "new"
     }
     missed = {paper for paper, group in later.items() if group == "missed"}
     assert missed
     assert missed < {paper for paper in every if paper < 20}
-    assert not set(groups_of(follow("bread oven", size=40), since=20, seen=missed)) & missed
+    assert not set(groups_of(follow("bread oven", size=40), first_new=20, seen=missed)) & missed
 
 
 # ---- Embeddings

@@ -278,7 +278,7 @@ def test_article_is_shown_with_its_journal(journal, server, client):
     server.add()
     journal()
     paper = Paper.objects.get()
-    assert (venue(paper), paper.read_label) == ("Journal of Bread", "Read at Journal of Bread")
+    assert (venue(paper), paper.link_label) == ("Journal of Bread", "Read at Journal of Bread")
     page = client.get(paper.get_absolute_url()).content.decode()
     assert "@article{roe2026paper," in page
     assert f'href="https://doi.org/{DOI}">Read at Journal of Bread' in page

@@ -33,7 +33,7 @@ def test_short_links_redirect_to_long_ones(client, digest):
     own = tokens.own_token
     subscriber = digest.subscriber
     feedback = f"/feedback/{own('feedback', subscriber)}/?paper="
-    papers = [feedback + pick.paper_id for pick in digest.picks.whole()]
+    papers = [feedback + pick.paper_id for pick in digest.picks.with_papers()]
     responses = [client.get(path) for path in links(digest)]
     assert {unquote(response.url) for response in responses} == {
         f"/digests/{own('digest', subscriber, digest.public_id)}/",
