@@ -35,7 +35,7 @@ class QueriesField(forms.CharField):
         return "\n".join(super().to_python(self.prepare_value(value)).splitlines())
 
     def clean(self, value):
-        text = hooks.with_papers(super().clean(value))
+        text = hooks.expand_bibliography(super().clean(value))
         lines = text.splitlines()
         if len(lines) > MAX_LINES:
             raise forms.ValidationError(gettext("Please keep to %d lines.") % MAX_LINES)
@@ -100,8 +100,7 @@ class HourField(forms.TypedChoiceField):
     default_error_messages = {"invalid_choice": _("Please choose an hour from 0 to 23.")}
 
     def __init__(self, **kwargs):
-        choices = [(hour, f"{hour:02}:00") for hour in range(24)]
-        super().__init__(choices=choices, coerce=int, **kwargs)
+        super().__init__(choices=[(n, f"{n:02}:00") for n in range(24)], coerce=int, **kwargs)
 
     def to_python(self, value):
         text = super().to_python(value)
@@ -122,8 +121,8 @@ class YesNoField(forms.TypedChoiceField):
     default_error_messages = {"invalid_choice": _("Please choose one of the two.")}
 
     def __init__(self, no, yes, **kwargs):
-        choices = [("no", no), ("yes", yes)]
-        super().__init__(choices=choices, empty_value=None, required=False, **kwargs)
+        kwargs |= {"choices": [("no", no), ("yes", yes)], "empty_value": None}
+        super().__init__(required=False, **kwargs)
         self.coerce = lambda answer: answer == "yes"
 
     def prepare_value(self, value):
@@ -232,8 +231,8 @@ class JoinForm(PageForm):
     name = forms.CharField(label=_("Your name in the group"), required=False)
 
     def __init__(self, membership, data=None):
-        initial = {"name": membership.name}
-        super().__init__(data, initial=initial, auto_id=f"id_%s_{membership.pk}")
+        auto_id = f"id_%s_{membership.pk}"
+        super().__init__(data, initial={"name": membership.name}, auto_id=auto_id)
         self.membership, self.consent = membership, groups.consent_wording(membership.group)
 
     def clean_name(self):
@@ -366,7 +365,7 @@ def zone_named(text: str) -> str:
     Raises ValidationError.
     """
     decomposed = unicodedata.normalize("NFKD", text)
-    ascii_text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    ascii_text = "".join(char for char in decomposed if not unicodedata.combining(char))
     zone_name = "_".join(ascii_text.split()).lower()
     zones_by_name = {name.lower(): name for name in zone_names()}
     if zone_name in zones_by_name:
