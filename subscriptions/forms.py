@@ -100,7 +100,8 @@ class HourField(forms.TypedChoiceField):
     default_error_messages = {"invalid_choice": _("Please choose an hour from 0 to 23.")}
 
     def __init__(self, **kwargs):
-        super().__init__(choices=[(n, f"{n:02}:00") for n in range(24)], coerce=int, **kwargs)
+        choices = [(hour, f"{hour:02}:00") for hour in range(24)]
+        super().__init__(choices=choices, coerce=int, **kwargs)
 
     def to_python(self, value):
         text = super().to_python(value)
@@ -121,8 +122,8 @@ class YesNoField(forms.TypedChoiceField):
     default_error_messages = {"invalid_choice": _("Please choose one of the two.")}
 
     def __init__(self, no, yes, **kwargs):
-        kwargs |= {"choices": [("no", no), ("yes", yes)], "empty_value": None}
-        super().__init__(required=False, **kwargs)
+        choices = [("no", no), ("yes", yes)]
+        super().__init__(choices=choices, empty_value=None, required=False, **kwargs)
         self.coerce = lambda answer: answer == "yes"
 
     def prepare_value(self, value):

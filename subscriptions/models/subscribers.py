@@ -364,16 +364,14 @@ class Subscriber(models.Model):
             if not has_failed and letter.reason not in STATES:  # Nor was it skipped in a pause.
                 day = max(day, self.first_day_after(letter.day))
         self.schedule_from(day)
-        minima = [
-            self.next_due_at,
-            now,
-        ]  # An hour that was past when they chose it is not late.
+        # An hour that was past when they chose it is not late.
+        lower_bounds = [self.next_due_at, now]
         for letter in digests:
             if letter.state in (letter.State.ACCEPTED, *letter.OPEN):
                 sent_at = letter.ended_at or letter.left_at
                 sent_at = now if letter.state in letter.UNSENT else sent_at
-                minima.append(sent_at + self.min_gap_after(letter))
-        self.schedule_at(max(minima))
+                lower_bounds.append(sent_at + self.min_gap_after(letter))
+        self.schedule_at(max(lower_bounds))
 
     def min_gap_after(self, letter) -> timedelta:
         """Return how long after this digest the next one may be sent.

@@ -162,11 +162,8 @@ def _proxy_event():
 
 def closed_endpoints(now) -> list[str]:
     """Return the endpoints that refuse everyone, because all visitors together were too many."""
-    return [
-        endpoint
-        for endpoint in LETTER_ENDPOINTS
-        if _wait(endpoint, _limit_of_all(), now) is not None
-    ]
+    limit = _limit_of_all()
+    return [endpoint for endpoint in LETTER_ENDPOINTS if _wait(endpoint, limit, now) is not None]
 
 
 def network_of(ip: str | None) -> str:
