@@ -38,7 +38,7 @@ class DigestConfig(AppConfig):
         subscription_hooks.on_reset.append(hooks.forget_feedback)
         subscription_hooks.erasers.append(hooks.forget_recommendations)
         subscription_hooks.read_interests = interests.read
-        subscription_hooks.with_papers = interests.expand_bibliography
+        subscription_hooks.expand_bibliography = interests.expand_bibliography
         subscription_hooks.stored_interests = interests.stored_lines
         subscription_hooks.previews.append(preference_panels.difference_panel)
         subscription_hooks.sign_up_parts = home.parts_for

@@ -14,7 +14,7 @@ from digest.models.locks import Lease
 from digest.operations import alarms, daily_stats, heartbeats, retention
 from subscriptions.actions import invite
 from subscriptions.delivery import clock
-from subscriptions.tasks import deliver_due_letters, in_time, is_stopping
+from subscriptions.tasks import deliver_due_letters, is_stopping, raise_at_time_limit
 
 
 @shared_task
@@ -118,7 +118,7 @@ def watch():
 
 
 @shared_task(name="digest.tasks.read_what_came_back")
-@in_time()
+@raise_at_time_limit()
 def read_bounces():
     """Read the bounce mailbox, and match earlier reports to their letters.
 

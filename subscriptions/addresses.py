@@ -106,8 +106,8 @@ def suggestion(address: str) -> str:
 
     static/address.js asks likewise, before the form is sent.
     """
-    typed = address.rpartition("@")[2].lower()
-    is_country = typed.startswith(tuple(f"{domain}." for domain in USUAL_DOMAINS))
-    is_known = is_country or typed in USUAL_DOMAINS or typed in OTHER_DOMAINS
-    matches = [] if is_known else get_close_matches(typed, USUAL_DOMAINS, 1, MIN_SIMILARITY)
+    domain = address.rpartition("@")[2].lower()
+    has_country = domain.startswith(tuple(f"{usual}." for usual in USUAL_DOMAINS))  # hotmail.com.br
+    is_real = has_country or domain in USUAL_DOMAINS or domain in OTHER_DOMAINS
+    matches = [] if is_real else get_close_matches(domain, USUAL_DOMAINS, 1, MIN_SIMILARITY)
     return matches[0] if matches else ""

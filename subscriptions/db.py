@@ -91,7 +91,7 @@ class AddIndexConcurrently(AddIndex):
 SLACK = timedelta(hours=1)  # The order of ids and that of moments may differ by this much.
 
 
-def first_since(model, field: str, moment) -> int:
+def first_id_since(model, field: str, moment) -> int:
     """Return the id from which on the model's rows are of `moment` or later, by `field`.
 
     Ids grow with time, so a binary search finds it without an index. Rows within SLACK of the
@@ -114,5 +114,5 @@ def first_since(model, field: str, moment) -> int:
 
 def rows_since(model, field: str, moment):
     """Return the model's rows of `moment` or later, by `field`, without an index on it."""
-    first_id = first_since(model, field, moment - SLACK)
+    first_id = first_id_since(model, field, moment - SLACK)
     return model.objects.filter(pk__gte=first_id, **{f"{field}__gte": moment})

@@ -35,7 +35,7 @@ class QueriesField(forms.CharField):
         return "\n".join(super().to_python(self.prepare_value(value)).splitlines())
 
     def clean(self, value):
-        text = hooks.with_papers(super().clean(value))
+        text = hooks.expand_bibliography(super().clean(value))
         lines = text.splitlines()
         if len(lines) > MAX_LINES:
             raise forms.ValidationError(gettext("Please keep to %d lines.") % MAX_LINES)
@@ -232,8 +232,8 @@ class JoinForm(PageForm):
     name = forms.CharField(label=_("Your name in the group"), required=False)
 
     def __init__(self, membership, data=None):
-        initial = {"name": membership.name}
-        super().__init__(data, initial=initial, auto_id=f"id_%s_{membership.pk}")
+        auto_id = f"id_%s_{membership.pk}"
+        super().__init__(data, initial={"name": membership.name}, auto_id=auto_id)
         self.membership, self.consent = membership, groups.consent_wording(membership.group)
 
     def clean_name(self):
@@ -366,7 +366,7 @@ def zone_named(text: str) -> str:
     Raises ValidationError.
     """
     decomposed = unicodedata.normalize("NFKD", text)
-    ascii_text = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    ascii_text = "".join(char for char in decomposed if not unicodedata.combining(char))
     zone_name = "_".join(ascii_text.split()).lower()
     zones_by_name = {name.lower(): name for name in zone_names()}
     if zone_name in zones_by_name:

@@ -65,7 +65,7 @@ example_papers: Callable[[Any, datetime], list[dict[str, str]]]
 read_interests: Callable[[str, str, Any], list[Any]]
 
 #: Returns a text with a line for each paper of a bibliography in it. Raises ValidationError.
-with_papers: Callable[[str], str]
+expand_bibliography: Callable[[str], str]
 
 #: Returns the lines of a subscriber's stored interests, and of their muted ones.
 stored_interests: Callable[[Any], tuple[list[str], list[str]]]

@@ -69,7 +69,7 @@ class OutOfTime(BaseException):
 
 
 @contextmanager
-def in_time():
+def raise_at_time_limit():
     """Turn Celery's soft time limit into an exception that nothing on the way catches."""
     if threading.current_thread() is not threading.main_thread():
         yield  # A pool of threads has no such limit.
@@ -88,21 +88,21 @@ def in_time():
 
 
 @shared_task
-@in_time()
+@raise_at_time_limit()
 def deliver_letter(letter_id):
     """Deliver one email that somebody waits for."""
     _deliver(Letter.EMAILS, ids=[letter_id])
 
 
 @shared_task
-@in_time()
+@raise_at_time_limit()
 def deliver_letters():
     """Deliver the emails that are due, for most of a minute."""
     _deliver(Letter.EMAILS, seconds=CLAIM_SECONDS)
 
 
 @shared_task
-@in_time()
+@raise_at_time_limit()
 def deliver_posts():
     """Deliver the posts that are due, for most of a minute."""
     _deliver(Letter.POSTS, seconds=CLAIM_POSTS_SECONDS)
@@ -130,8 +130,8 @@ def deliver_due_letters():
             logger.exception("%s failed", prepare.__qualname__)
     due_letters = Letter.objects.due(now).order_by()
     urgent_letters = due_letters.exclude(kind=Letter.Kind.MESSAGE)[: LETTERS_PER_ROUND * MAX_ROUNDS]
-    rounds = max(int(due_letters.exists()), ceil(urgent_letters.count() / LETTERS_PER_ROUND))
-    tasks = [deliver_letters] * (rounds if connection.vendor == "postgresql" else min(rounds, 1))
+    count = max(int(due_letters.exists()), ceil(urgent_letters.count() / LETTERS_PER_ROUND))
+    tasks = [deliver_letters] * (count if connection.vendor == "postgresql" else min(count, 1))
     if Letter.objects.due(now).filter(Letter.POSTS).exists():
         tasks.insert(1, deliver_posts)  # A worker with one process delivers emails first.
     for task in tasks:

@@ -135,7 +135,7 @@ def _first_steps(request):
 def _problems(user, now):
     """Return what is wrong, each with a button that the user may press, or a hint."""
     sending = status.sending_status(now)
-    problems = [] if sending.grade == "on" else [("breaker", "", sending.said)]
+    problems = [] if sending.grade == "on" else [("breaker", "", sending.text)]
     alarms_here = [alarm for alarm in alarms.known_alarms(now) if alarm.name not in SHOWN_ELSEWHERE]
     problems += [(alarm.name, alarm.subject, alarm.text) for alarm in alarms_here]
     last_runs = health.last_harvests()

@@ -133,7 +133,7 @@ class SharedHeaders(NamedTuple):
 
     @classmethod
     def of(cls, language: str, day: date) -> "SharedHeaders":
-        headers = mail.headers("digest", "", f"{day:%Y%m%d}", language)
+        headers = mail.headers("digest", campaign=f"{day:%Y%m%d}", language=language)
         position = [name for name, _ in headers].index("List-Unsubscribe")
         return cls(fragments.letter_site(language), headers[:position], headers[position + 1 :])
 

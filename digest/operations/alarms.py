@@ -93,7 +93,7 @@ def _planning(now):
 
 
 def _letters(now):
-    if circuit_breaker.current().blocked_reason(now):  # The reason is an alarm of its own.
+    if circuit_breaker.current().wait_reason(now):  # The reason is an alarm of its own.
         return
     count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
     if count:
@@ -115,9 +115,9 @@ def _uncertain(now):
 def _sending(now):
     row = circuit_breaker.current()
     if row.stopped_at and row.stopped_at < now - MAX_STOP:
-        yield ActiveAlarm("stopped", status.sending_status(now).said)
+        yield ActiveAlarm("stopped", status.sending_status(now).text)
     if not row.stopped_at and row.is_alarming:
-        yield ActiveAlarm("breaker", status.sending_status(now).said)
+        yield ActiveAlarm("breaker", status.sending_status(now).text)
 
 
 def _floods(now):

@@ -145,8 +145,8 @@ def _coverage(begin, end):
 
 def _rows_between(model, field, begin, end):
     """Return the rows from one moment to another, of a table whose ids are in this order."""
-    first_id = db.first_since(model, field, begin - db.SLACK)
-    end_id = db.first_since(model, field, end + db.SLACK)
+    first_id = db.first_id_since(model, field, begin - db.SLACK)
+    end_id = db.first_id_since(model, field, end + db.SLACK)
     moments = {f"{field}__gte": begin, f"{field}__lt": end}
     return model.objects.filter(pk__gte=first_id, pk__lt=end_id, **moments)
 

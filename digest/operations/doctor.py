@@ -26,7 +26,7 @@ from digest.numbers import counted
 from digest.operations import alarms, doctor_environment, heartbeats
 from digest.papers import registry, summaries
 from subscriptions.bounces import mailboxes, unreadable
-from subscriptions.db import first_since
+from subscriptions.db import first_id_since
 from subscriptions.delivery import status, verp
 from subscriptions.delivery.authentication import dns_check
 from subscriptions.delivery.recovery import lookup
@@ -168,8 +168,8 @@ def _mail_server(now):
 def _sending(now):
     sending = status.sending_status(now)
     if sending.grade == "on":
-        return "ok", sending.said
-    return "wrong", f"{sending.said} When it may go on, run `manage.py sending resume`."
+        return "ok", sending.text
+    return "wrong", f"{sending.text} When it may go on, run `manage.py sending resume`."
 
 
 def _delivery_lookup(now):
@@ -276,7 +276,7 @@ def _bounces(now):
 def _refusals(now):
     """Look for Microsoft's answer to emails without valid DMARC."""
     since, code = now - timedelta(days=7), "5.7.515"
-    recent = Letter.objects.filter(pk__gte=first_since(Letter, "created_at", since))
+    recent = Letter.objects.filter(pk__gte=first_id_since(Letter, "created_at", since))
     reports = LetterFact.objects.filter(noted_at__gt=since, status=code)
     if recent.filter(last_reply__contains=code).exists() or reports.exists():
         domains = get_text_list(dns_check.domains(), "and")

@@ -133,6 +133,6 @@ def degradations(now: datetime) -> list[str]:
             time = f"{run.touched_at:%-d %B %Y at %H:%M} UTC"
             text = f"The last import from {titles[source]} failed, on {time}: see the admin panel."
             sentences.append(text)
-    if circuit_breaker.current().blocked_reason(now):
+    if circuit_breaker.current().wait_reason(now):
         sentences.append("No emails are sent now: see the admin panel.")
     return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

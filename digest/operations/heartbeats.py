@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from digest.models import Heartbeat
-from subscriptions.security.hashing import keyed_hash, known_hashes
+from subscriptions.security.hashing import keyed_hash, valid_hashes
 
 TICK = "tick"  # The minute's pass: a worker's, or cron's.
 INVARIANTS = "invariants"  # The check of the newest letters, by a worker.
@@ -39,6 +39,6 @@ def record_key(now: datetime) -> None:
 
 def last_unknown_key(now: datetime) -> datetime | None:
     """Return when a key that is not set any more was last in use, or None if there is none."""
-    current_keys = [KEY_PREFIX + key_hash[:16] for key_hash in known_hashes(KEY_SALT, "")]
+    current_keys = [KEY_PREFIX + key_hash[:16] for key_hash in valid_hashes(KEY_SALT, "")]
     keys = Heartbeat.objects.filter(pk__startswith=KEY_PREFIX, at__gte=now - MAX_KEY_AGE)
     return keys.exclude(pk__in=current_keys).order_by("-at").values_list("at", flat=True).first()

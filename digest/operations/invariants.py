@@ -141,7 +141,7 @@ def _letter_ids(since, newest=None) -> range:
         return range(0)
     begin, end = first.pk, last.pk + 1
     if since is not None:
-        begin = db.first_since(Letter, "created_at", since - db.SLACK)
+        begin = db.first_id_since(Letter, "created_at", since - db.SLACK)
     return range(begin if newest is None else max(begin, end - newest), end)
 
 

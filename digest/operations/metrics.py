@@ -150,7 +150,7 @@ def _deliveries(now):
             summary.add_sample(summary.name, {"quantile": quantile}, lag.total_seconds())
     yield summary
     # With the bounds, or a database that has to guess them reads the whole table.
-    since = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
+    since = db.first_id_since(Letter, "created_at", now - DAY - db.SLACK)
     uncertain_events = LetterEvent.objects.filter(letter__gte=since, new_state=State.UNCERTAIN)
     unknown_letters = sent.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
     yield from _single("letters_accepted_last_day", accepted.count())

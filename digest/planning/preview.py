@@ -112,7 +112,8 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
     start_day = window.day - timedelta(days=PREVIEW_DAYS)
     days = [start_day + timedelta(days=offset) for offset in range(-1, PREVIEW_DAYS)]
     # Papers before the first day would have been sent earlier.
-    past_days = _rank_days(profile, window, now, pairwise(days), (), window.first_on(start_day))[::-1]
+    start = window.first_on(start_day)
+    past_days = _rank_days(profile, window, now, pairwise(days), (), start)[::-1]
     near_day = PreviewDay(window.day, 0)
     if not any(day.choices for day in (first_preview, *past_days)):
         profile = replace(profile, wants_near=True)

@@ -168,7 +168,8 @@ def _choose(dues, window) -> list[list[Choice]]:
         return [[] for _ in dues]
     profiles, excluded, starts = map(list, zip(*rankings, strict=True))
     parameters = Parameters.of(settings.RANKING)
-    ranked = iter(choose(window.model, window.papers, profiles, excluded, parameters, first_new=starts))
+    arguments = window.model, window.papers, profiles, excluded, parameters
+    ranked = iter(choose(*arguments, first_new=starts))
     return [
         next(ranked)
         if due.member_profiles is None

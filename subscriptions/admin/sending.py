@@ -64,7 +64,7 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
         letters_url = reverse("admin:subscriptions_letter_changelist")
         content_type = get_content_type_for_model(Sending)
         queues = [
-            {"name": badge(queue.label, TONES[queue.state]), "note": queue.said}
+            {"name": badge(queue.label, TONES[queue.state]), "note": queue.text}
             | {"count": f"{queue.count:,}", "url": f"{letters_url}?state__exact={queue.state}"}
             for queue in status.queues(now)
         ]

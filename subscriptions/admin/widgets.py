@@ -140,10 +140,10 @@ class LetterDayFilter(DaysFilter):
 
     def queryset(self, request, queryset):
         if first := self.begin_of("from"):
-            pk = db.first_since(Letter, "created_at", first - self.MAX_EARLIER)
+            pk = db.first_id_since(Letter, "created_at", first - self.MAX_EARLIER)
             queryset = queryset.filter(**{f"{self.pk_name}__gte": pk}, day__gte=first.date())
         if last := self.begin_of("to"):
-            pk = db.first_since(Letter, "created_at", last + self.MAX_LATER)
+            pk = db.first_id_since(Letter, "created_at", last + self.MAX_LATER)
             queryset = queryset.filter(**{f"{self.pk_name}__lt": pk}, day__lte=last.date())
         return queryset
 

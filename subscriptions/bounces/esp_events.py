@@ -208,7 +208,7 @@ def _report(event, esp) -> Report | None:
 def _grade(event, esp, reply) -> str:
     """Return the grade by the mail server's reply, or else by the provider's verdict."""
     is_rejected = event.event_type == EventType.REJECTED
-    was_gone = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
-    is_gone = was_gone if is_rejected else IS_GONE[esp.name](event.esp_event)
+    had_bounced = event.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
+    is_gone = had_bounced if is_rejected else IS_GONE[esp.name](event.esp_event)
     verdict = "hard" if is_gone else "policy" if is_rejected else "soft"
     return grade_of(status_in(reply), reply, verdict)

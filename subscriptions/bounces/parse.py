@@ -192,8 +192,8 @@ def _severity(group):
 def _status(group) -> str:
     """Return the status in the server's reply, or else that of the report if it says more."""
     status = smtp_replies.status_in(_field(group, "Status"))
-    reply = smtp_replies.status_in(_diagnosis(group))
-    return status if status and (not reply or reply.endswith(".0.0")) else reply
+    in_reply = smtp_replies.status_in(_diagnosis(group))
+    return status if status and (not in_reply or in_reply.endswith(".0.0")) else in_reply
 
 
 def _diagnosis(group) -> str:
@@ -293,9 +293,9 @@ def _letter_copy(parts):
     return EmailMessage()
 
 
-def _addresses(message, names) -> tuple[str, ...]:
+def _addresses(message, field_names) -> tuple[str, ...]:
     """Return the addresses in these fields, in order."""
-    values = [text for name in names for text in _field_values(message, name)]
+    values = [text for name in field_names for text in _field_values(message, name)]
     return tuple(address for _, address in getaddresses(values[:MAX_ADDRESSES]) if address)
 
 

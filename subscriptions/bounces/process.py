@@ -13,14 +13,14 @@ from django.db import transaction
 
 from subscriptions.actions import signup
 from subscriptions.bounces.parse import NoReport, Report
-from subscriptions.db import first_since
+from subscriptions.db import first_id_since
 from subscriptions.delivery import letter_sql, message_ids, suppress, verp
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.security import rate_limits, suppression_list
 
-#: How long after a letter was sent a report of it counts.
-COUNTS_FOR = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
-DEFAULT_COUNTS_FOR = timedelta(days=20)
+#: The longest time from sending a letter to a report that counts, by kind.
+MAX_DELAYS = {LetterFact.Kind.COMPLAINED: timedelta(days=60)}
+DEFAULT_MAX_DELAY = timedelta(days=20)
 #: How long, and how many, reports of unknown letters are kept.
 KEEP_UNMATCHED = timedelta(days=30)
 MAX_UNMATCHED = 10_000
@@ -45,10 +45,10 @@ def record(report: Report, now) -> bool:
         letter = _letter_of(report, now)
         left_at = letter.left_at if letter and letter.left_at else now - KEEP_UNMATCHED
         # A believable moment: after the letter was sent, and not in the future.
-        is_possible = report.at and left_at - MAX_CLOCK_SKEW <= report.at <= now + MAX_CLOCK_SKEW
+        is_plausible = report.at and left_at - MAX_CLOCK_SKEW <= report.at <= now + MAX_CLOCK_SKEW
         fields = {name: getattr(report, name) for name in SHARED_FIELDS}
         fields |= {"letter": letter, "message_id": "" if letter else report.message_id}
-        fields |= {"at": report.at if is_possible else None, "noted_at": now}
+        fields |= {"at": report.at if is_plausible else None, "noted_at": now}
         fact, is_new = LetterFact.objects.get_or_create(key=report.key, defaults=fields)
         if is_new and letter is not None:
             _act_on(fact, letter, now)
@@ -63,8 +63,8 @@ def unsubscribe(addresses: Sequence[str], now) -> bool:
     owners = (verp.subscriber_of(address) for address in addresses)
     if (subscriber := next(filter(None, owners), None)) is None:
         return False
-    limit_key, max_hits = ("subscriber", str(subscriber.pk)), settings.LIMITS["mailbox"]
-    limit = rate_limits.Limit(*limit_key, max_hits, rate_limits.DAY)
+    max_hits = settings.LIMITS["mailbox"]
+    limit = rate_limits.Limit("subscriber", str(subscriber.pk), max_hits, rate_limits.DAY)
     # In one transaction: a request that has to wait for a locked row is not counted.
     with contextlib.suppress(Subscriber.DoesNotExist), transaction.atomic():  # Erased concurrently.
         try:
@@ -113,8 +113,8 @@ def letter_by_message_id(message_id: str) -> Letter | None:
     """
     if (day := message_ids.day_of(message_id)) is None:
         return None
-    first_id = first_since(Letter, "created_at", day - MAX_EARLIER)
-    end_id = first_since(Letter, "created_at", day + MAX_LATER)
+    first_id = first_id_since(Letter, "created_at", day - MAX_EARLIER)
+    end_id = first_id_since(Letter, "created_at", day + MAX_LATER)
     return Letter.objects.filter(pk__gte=first_id, pk__lt=end_id, message_id=message_id).first()
 
 
@@ -142,8 +142,8 @@ def _letter_of(report, now) -> Letter | None:
     if letter is None and LetterFact.objects.filter(letter=None).count() >= MAX_UNMATCHED:
         raise NoReport("too many reports of unknown emails")
     if letter is not None:
-        counts_for = COUNTS_FOR.get(report.kind, DEFAULT_COUNTS_FOR)
-        if now - (letter.left_at or letter.created_at) > counts_for:
+        max_delay = MAX_DELAYS.get(report.kind, DEFAULT_MAX_DELAY)
+        if now - (letter.left_at or letter.created_at) > max_delay:
             raise NoReport("about an old email")
     return letter
 

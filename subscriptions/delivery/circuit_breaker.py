@@ -40,8 +40,9 @@ def is_stopped() -> bool:
 
 def is_on_since(moment) -> bool:
     """Return whether the operator has not stopped sending at any time since then."""
-    row = current()
-    return row.stopped_at is None and (row.resumed_at is None or row.resumed_at <= moment)
+    sending = current()
+    was_on = sending.resumed_at is None or sending.resumed_at <= moment
+    return sending.stopped_at is None and was_on
 
 
 def stop(operator: str, now) -> None:

@@ -61,7 +61,7 @@ def _update(letters, old_state, fields, rows) -> tuple[str, list]:
     return statement, [*map(_adapt, fields.values()), *table_values, old_state]
 
 
-def _values_table(names, columns) -> tuple[str, list]:
+def _values_table(field_names, columns) -> tuple[str, list]:
     """Return SQL for a table called new with the columns of these fields, and its values.
 
     On PostgreSQL each column is one array: parsing a statement with hundreds of values
@@ -73,7 +73,7 @@ def _values_table(names, columns) -> tuple[str, list]:
         rows = ", ".join([cells] * len(columns[0]))
         values = [_adapt(value) for row in zip(*columns, strict=True) for value in row]
         return f"(VALUES {rows}) AS new", values
-    arrays = ", ".join(f"CAST(%s AS {_type(name)}[])" for name in names)
+    arrays = ", ".join(f"CAST(%s AS {_type(name)}[])" for name in field_names)
     return f"unnest({arrays}) AS new ({column_names})", columns
 
 

@@ -52,7 +52,7 @@ def cancel(subscriber: Subscriber, reason: str, now, kinds=None) -> int:
     if kinds is not None:
         letters = letters.filter(kind__in=kinds)
     # Locked, or a worker that claims one at this moment would make the request fail.
-    unsent = letters.select_for_update().filter(state__in=Letter.UNSENT).order_by("pk")
-    for letter in unsent:
+    unsent_letters = letters.select_for_update().filter(state__in=Letter.UNSENT).order_by("pk")
+    for letter in unsent_letters:
         transitions.end([letter], State.SKIPPED, reason, now)
     return letters.filter(state__in=[State.TRANSMITTING, State.UNCERTAIN]).count()

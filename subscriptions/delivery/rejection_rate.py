@@ -23,7 +23,7 @@ def describe_last_day(now) -> str:
 
     Accepted digests are only counted if enough were rejected, since there may be very many.
     """
-    first_id = db.first_since(Letter, "created_at", now - DAY - db.SLACK)
+    first_id = db.first_id_since(Letter, "created_at", now - DAY - db.SLACK)
     digests = Letter.objects.filter(Letter.EMAILS, kind=Letter.Kind.DIGEST)
     digests = digests.filter(pk__gte=first_id, created_at__gte=now - DAY)
     # Excludes an empty reason, so that the partial index is used.

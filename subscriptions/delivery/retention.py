@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from subscriptions.db import first_since
+from subscriptions.db import first_id_since
 from subscriptions.delivery.recovery import journal
 from subscriptions.models import Letter, LetterEvent, LetterFact, Provider
 
@@ -65,7 +65,7 @@ def _purge_letters(cutoff) -> None:
         | Q(Exists(later.exclude(state=State.MISSED)), state__in=[State.SKIPPED, State.FAILED])
         | Q(Exists(later), state=State.MISSED)
     )
-    ended = Letter.objects.filter(pk__lt=first_since(Letter, "created_at", cutoff))
+    ended = Letter.objects.filter(pk__lt=first_id_since(Letter, "created_at", cutoff))
     ended = ended.filter(is_dispensable, ended_at__lt=cutoff).order_by("pk")
     last_id = 0
     for _ in range(MAX_BATCHES):

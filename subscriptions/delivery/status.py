@@ -24,7 +24,7 @@ class SendingStatus(NamedTuple):
     """Whether letters are sent. `grade` is on, tripped (the breaker's pause) or stopped."""
 
     grade: str
-    said: str
+    text: str
 
 
 def sending_status(now: datetime) -> SendingStatus:
@@ -48,7 +48,7 @@ class Queue(NamedTuple):
     state: str
     label: str
     count: int
-    said: str
+    text: str
 
 
 def queues(now: datetime) -> list[Queue]:
@@ -78,16 +78,16 @@ def queues(now: datetime) -> list[Queue]:
 def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
     """Return the providers that get fewer letters, or none for now, each with a description."""
     providers = []
-    for row in Provider.objects.order_by("name"):
+    for provider in Provider.objects.order_by("name"):
         phrases = []
-        if row.held_until is not None and row.held_until > now:
-            phrases.append(f"nothing until {utc(row.held_until)}")
-        if (limit := row.limit()) is not None:
+        if provider.held_until is not None and provider.held_until > now:
+            phrases.append(f"nothing until {utc(provider.held_until)}")
+        if (limit := provider.limit()) is not None:
             phrases.append(f"{limit:,.0f} emails a minute")
-        if phrases and row.reply:
-            phrases.append(f"its reply: {row.reply}")
+        if phrases and provider.reply:
+            phrases.append(f"its reply: {provider.reply}")
         if phrases:
-            providers.append((row, "; ".join(phrases)))
+            providers.append((provider, "; ".join(phrases)))
     return providers
 
 
@@ -129,7 +129,7 @@ def describe(letter: Letter, now: datetime) -> str:
 def _describe_planned(letter, now):
     sending = sending_status(now)
     if sending.grade == "stopped":
-        return f"It waits: {sending.said[0].lower()}{sending.said[1:]}"
+        return f"It waits: {sending.text[0].lower()}{sending.text[1:]}"
     held_providers = Provider.objects.filter(held_until__gt=now)
     if (provider := held_providers.filter(name=provider_of(letter.recipient)).first()) is not None:
         return (
@@ -137,7 +137,7 @@ def _describe_planned(letter, now):
             f"It will be tried {_at(letter.next_try_at)}."
         )
     if sending.grade == "tripped" and not letter.subscriber.channel:
-        return f"It waits. {sending.said}"
+        return f"It waits. {sending.text}"
     if letter.next_try_at > now:
         verb = "tried again" if letter.attempt else "tried"
         return f"It will be {verb} {_at(letter.next_try_at)}."

@@ -68,12 +68,11 @@ def _lock(subscriber_id, *, skip_locked=False, **conditions) -> Subscriber | Non
 
 def _suppress(subscriber, cause, reply, now):
     """Save the suppression, and skip the letters that wait."""
-    subscriber.suppressed_at = now
-    subscriber.suppressed_by = cause
+    subscriber.suppressed_at, subscriber.suppressed_by = now, cause
     subscriber.suppressed_reason = reply[:200]
     subscriber.save(update_fields=["suppressed_at", "suppressed_by", "suppressed_reason"])
-    unsent = Letter.objects.select_for_update().filter(subscriber=subscriber, state=State.PLANNED)
-    transitions.end(list(unsent.order_by("pk")), State.SKIPPED, "suppressed", now)
+    letters = Letter.objects.select_for_update().filter(subscriber=subscriber, state=State.PLANNED)
+    transitions.end(list(letters.order_by("pk")), State.SKIPPED, "suppressed", now)
     logger.warning("Subscriber %s: suppressed, %s", subscriber.pk, cause.label)
 
 

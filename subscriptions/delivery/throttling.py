@@ -53,70 +53,71 @@ def admit(letters: list, now, postponed_counts: Counter[str]) -> tuple[list, lis
     Call in a transaction: locks the rows of limited providers. `postponed_counts` has the number of
     postponed letters by provider.
     """
-    limited_rows = _lock_limited({provider_of(letter.recipient) for letter in letters}, now)
+    limited_providers = _lock_limited({provider_of(letter.recipient) for letter in letters}, now)
     admitted, later_letters = [], []
     for letter in letters:
         name = provider_of(letter.recipient)
-        row = limited_rows.get(name)
-        if row is None or _take_allowance(row, now):
+        provider = limited_providers.get(name)
+        if provider is None or _take_allowance(provider, now):
             admitted.append(letter)
         else:
             postponed_counts[name] += 1
-            pace = row.limit() or UNLIMITED_PACE
+            pace = provider.limit() or UNLIMITED_PACE
             delay = min(MINUTE * postponed_counts[name] / pace, MAX_POSTPONEMENT)
-            letter.next_try_at = max(now, row.held_until or now) + delay
+            letter.next_try_at = max(now, provider.held_until or now) + delay
             later_letters.append(letter)
-    Provider.objects.bulk_update(limited_rows.values(), ["allowance", "counted_at"])
+    Provider.objects.bulk_update(limited_providers.values(), ["allowance", "counted_at"])
     return admitted, later_letters
 
 
 def slow_down(name: str, reply: str, now) -> datetime:
     """Record a provider's rate limit. Return until when the provider gets nothing."""
     rows = Provider.objects.select_for_update()
-    row, _ = rows.get_or_create(name=name, defaults={"counted_at": now})
-    if row.held_until is None or row.held_until <= now:  # Else a reply to the same rush.
-        row.complaints += 1
-        doublings = min(row.complaints - 1, MAX_DOUBLINGS)
-        row.held_until = now + min(FIRST_HOLD * 2**doublings, MAX_HOLD)
-        row.faster_at = row.held_until + MINUTE
-        row.pace = max(MIN_PACE, (row.pace or INITIAL_PACE * 2) / 2)
-        row.allowance, row.counted_at = 0, row.held_until
-        row.reply = without_addresses(reply)[:300]
-        row.save()
-    return row.held_until
+    provider, _ = rows.get_or_create(name=name, defaults={"counted_at": now})
+    if provider.held_until is None or provider.held_until <= now:  # Else a reply to the same rush.
+        provider.complaints += 1
+        doublings = min(provider.complaints - 1, MAX_DOUBLINGS)
+        provider.held_until = now + min(FIRST_HOLD * 2**doublings, MAX_HOLD)
+        provider.faster_at = provider.held_until + MINUTE
+        provider.pace = max(MIN_PACE, (provider.pace or INITIAL_PACE * 2) / 2)
+        provider.allowance, provider.counted_at = 0, provider.held_until
+        provider.reply = without_addresses(reply)[:300]
+        provider.save()
+    return provider.held_until
 
 
 def record_success(addresses: Iterable[str], now) -> None:
     """Raise the pace of slowed providers that accepted letters, step by step."""
     names = {provider_of(address) for address in addresses}
     slowed = Provider.objects.select_for_update(skip_locked=True).filter(faster_at__lte=now)
-    for row in slowed.filter(name__in=names):
-        row.complaints, row.pace, row.faster_at = 0, row.pace * PACE_FACTOR, now + MINUTE
-        if row.pace > UNLIMITED_PACE:
-            row.delete()
+    for provider in slowed.filter(name__in=names):
+        provider.complaints, provider.faster_at = 0, now + MINUTE
+        provider.pace *= PACE_FACTOR
+        if provider.pace > UNLIMITED_PACE:
+            provider.delete()
         else:
-            row.save()
+            provider.save()
 
 
 def _lock_limited(names, now) -> dict[str, Provider]:
     """Return the rows of limited providers, locked and refilled."""
     # In one order, or two workers would deadlock.
-    providers = Provider.objects.select_for_update().filter(name__in=names).order_by("name")
-    rows = {row.name: row for row in providers}
-    for name in sorted((names & settings.PROVIDER_RATES.keys()) - rows.keys()):
-        rows[name], _ = Provider.objects.get_or_create(name=name, defaults={"counted_at": now})
-        rows[name].allowance = 1
-    for row in rows.values():
-        row.refill(now)
-    return rows
+    rows = Provider.objects.select_for_update().filter(name__in=names).order_by("name")
+    providers = {provider.name: provider for provider in rows}
+    for name in sorted((names & settings.PROVIDER_RATES.keys()) - providers.keys()):
+        provider, _ = Provider.objects.get_or_create(name=name, defaults={"counted_at": now})
+        provider.allowance, providers[name] = 1, provider
+    for provider in providers.values():
+        provider.refill(now)
+    return providers
 
 
-def _take_allowance(row, now) -> bool:
+def _take_allowance(provider, now) -> bool:
     """Return whether the provider may get a letter now, and count the letter."""
-    if row.held_until is not None and row.held_until > now:
+    if provider.held_until is not None and provider.held_until > now:
         return False
-    if row.limit() is None:
+    if provider.limit() is None:
         return True
-    is_admitted = row.allowance >= 1
-    row.allowance -= is_admitted
+    is_admitted = provider.allowance >= 1
+    provider.allowance -= is_admitted
     return is_admitted

@@ -94,7 +94,7 @@ def claim(
     looks_for_awaited: bool = True,
     is_counting: bool = True,
 ) -> tuple[list[Letter], bool]:
-    """Claim up to `limit` due letters `medium` a sort, or of `ids`, in the caller's transaction.
+    """Claim up to `limit` due letters of a medium, or of `ids`, in the caller's transaction.
 
     Return them, and whether no others are due. Letters that a person waits for come first, then the
     digests that have waited longest, messages of operators last. Letters that are late or no
@@ -210,18 +210,19 @@ class FinalCheck:
 def final_check(
     letters: Sequence[Letter], frozen: Mapping[int, FrozenMessage], now: datetime
 ) -> FinalCheck:
-    """Check once more that claimed letters are wanted. After this, those that are may be sent.
+    """Check once more that claimed letters are wanted. Those that passed may be sent.
 
     Call in a transaction. It takes the lock that unsubscribing takes, so that a subscriber who has
     unsubscribed by then gets no end of data. The lease starts anew, so that nobody treats a letter
     as uncertain while the server may still reply. If others have locked the subscriber's row (a
     change of preferences, say), the letter waits.
     """
-    is_active = letter_sql.lock_subscribers(letters)  # By the ids of unlocked subscribers.
+    is_active_by_id = letter_sql.lock_subscribers(letters)
     unsure_letters = []
     for letter in letters:
-        is_plain = not letter.to and kinds.rules_of(letter.kind).is_for_all_active
-        if letter.subscriber_id in is_active and not (is_plain and is_active[letter.subscriber_id]):
+        is_for_all_active = not letter.to and kinds.rules_of(letter.kind).is_for_all_active
+        is_active = is_active_by_id.get(letter.subscriber_id)
+        if is_active is not None and not (is_for_all_active and is_active):
             unsure_letters.append(letter)
     subscribers = Subscriber.objects.in_bulk({letter.subscriber_id for letter in unsure_letters})
     passed, waiting = [], []
@@ -229,7 +230,7 @@ def final_check(
         subscriber = subscribers.get(letter.subscriber_id)
         if letter.lease_until <= now:
             continue  # The sweeper handles its row.
-        if letter.subscriber_id not in is_active:
+        if letter.subscriber_id not in is_active_by_id:
             if Subscriber.objects.filter(pk=letter.subscriber_id).exists():
                 waiting.append(letter)
         elif letter.closes_at <= now:
@@ -245,20 +246,20 @@ def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
     """Move letters past the final check, and store the bytes of those that have none yet."""
     fields = {"lease_until": now + LEASE, "left_at": now}
     resent_letters = [letter for letter in letters if letter.mime_size]
-    new = [letter for letter in letters if not letter.mime_size]
+    new_letters = [letter for letter in letters if not letter.mime_size]
     passed = change_state(resent_letters, State.TRANSMITTING, now, **fields)
-    if not new:
+    if not new_letters:
         return passed
-    mimes = [frozen[letter.id].mime for letter in new]
+    mimes = [frozen[letter.id].mime for letter in new_letters]
     batch = MimeBatch.objects.create(created_at=now, mime=_compressed(b"".join(mimes)))
     rows, offset = [], 0
-    for letter, mime in zip(new, mimes, strict=True):
+    for letter, mime in zip(new_letters, mimes, strict=True):
         message = frozen[letter.id]
         row = {"message_id": message.message_id, "frozen_at": message.frozen_at}
         rows.append(row | {"mime_offset": offset, "mime_size": len(mime)})
         offset += len(mime)
     fields["mime_batch"] = batch
-    return passed + change_state(new, State.TRANSMITTING, now, rows=rows, **fields)
+    return passed + change_state(new_letters, State.TRANSMITTING, now, rows=rows, **fields)
 
 
 def _compressed(mime) -> bytes:
@@ -309,24 +310,24 @@ def end(
     uncertain again, with the reason, until the next sweep looks it up.
     """
     is_uncertain = letters and letters[0].state == State.UNCERTAIN
-    is_sure = state != State.ACCEPTED and (is_surely_unsent or not is_uncertain)
+    is_unsent = state != State.ACCEPTED and (is_surely_unsent or not is_uncertain)
     reason = reason[:300]
-    resent = [letter for letter in letters if letter.repeats and is_sure and not is_uncertain]
+    resent = [letter for letter in letters if letter.repeats and is_unsent and not is_uncertain]
     letters = [letter for letter in letters if letter not in resent]
     fields |= {"note": reason, "reason": reason}
     with transaction.atomic(savepoint=False):
         uncertain_letters = change_state(resent, State.UNCERTAIN, now, next_try_at=now, **fields)
         ended_letters = change_state(letters, state, now, ended_at=now, **fields)
-        unsent_ids = [letter.id for letter in ended_letters if is_sure and letter.repeats == 0]
+        unsent_ids = [letter.id for letter in ended_letters if is_unsent and letter.repeats == 0]
         if unsent_ids:
             for callback in hooks.on_not_sent:
                 callback(unsent_ids)
             # By then, no letter is locked: others lock the subscriber first.
-            transaction.on_commit(partial(_catch_up, unsent_ids, now), robust=True)
+            transaction.on_commit(partial(_reschedule_monthly, unsent_ids, now), robust=True)
     return ended_letters + uncertain_letters
 
 
-def _catch_up(letter_ids, now):
+def _reschedule_monthly(letter_ids, now):
     """Let subscribers whose monthly digest was not sent get it on their next digest day."""
     digests = Letter.objects.filter(pk__in=letter_ids, day__isnull=False)
     subscribers = Subscriber.objects.subscribed().filter(is_monthly=True)

@@ -18,7 +18,7 @@ from django.utils.crypto import constant_time_compare
 
 from subscriptions.mail import render
 from subscriptions.models import Subscriber
-from subscriptions.security.hashing import keyed_hash, known_hashes
+from subscriptions.security.hashing import keyed_hash, valid_hashes
 
 PURPOSE = "subscriptions.post.verp"
 UNSUBSCRIBE_PURPOSE = "subscriptions.unsubscribe.address"
@@ -73,9 +73,7 @@ def letter_id_of(address: str, now: datetime) -> int | None:
     """Return the id of the letter whose envelope sender this is, or None if it is not ours."""
     base, extension, _ = _split(address)
     stamp, _, signature = extension.lower().rpartition(".")
-    valid = [key_hash[:SIGNATURE_LENGTH] for key_hash in known_hashes(PURPOSE, stamp)]
-    is_signed = any(constant_time_compare(signature, text) for text in valid)
-    if not (base and stamp and is_signed):
+    if not (base and stamp and _is_signed(signature, PURPOSE, stamp)):
         return None
     letter_id, _, day = stamp.partition(".")
     if now - (EPOCH + timedelta(days=int(day, 16))) > MAX_AGE:
@@ -99,9 +97,14 @@ def subscriber_of(address: str) -> Subscriber | None:
         return None
     subscriber_id, signature = match.groups()
     subscriber = Subscriber.objects.people().filter(pk=subscriber_id).first()
-    hashes = known_hashes(UNSUBSCRIBE_PURPOSE, _owner_key(subscriber)) if subscriber else []
-    valid = [text[:SIGNATURE_LENGTH] for text in hashes]
-    return subscriber if any([constant_time_compare(signature, text) for text in valid]) else None
+    if subscriber and _is_signed(signature, UNSUBSCRIBE_PURPOSE, _owner_key(subscriber)):
+        return subscriber
+    return None
+
+
+def _is_signed(signature, purpose, value) -> bool:
+    hashes = valid_hashes(purpose, value)
+    return any([constant_time_compare(signature, text[:SIGNATURE_LENGTH]) for text in hashes])
 
 
 def _owner_key(subscriber):
@@ -112,8 +115,8 @@ def _owner_key(subscriber):
 def is_verp_address(address: str) -> bool:
     """Return whether an address has the form of ours, correctly signed or not."""
     base, extension, domain = _split(address)
-    own_addresses = [bounce_address(kind).lower() for kind in ("digest", "confirm")]
-    return bool(base and extension) and f"{base}@{domain}".lower() in own_addresses
+    bounce_addresses = [bounce_address(kind).lower() for kind in ("digest", "confirm")]
+    return bool(base and extension) and f"{base}@{domain}".lower() in bounce_addresses
 
 
 def _split(address):

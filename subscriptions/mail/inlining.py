@@ -45,15 +45,15 @@ class Loader(filesystem.Loader):
         contents, name = self._read(origin), origin.template_name
         if not (name.startswith("email/") and name.endswith(".html")):
             return contents
-        sources = dict.fromkeys(["email/base.html", f"{name.rpartition('/')[0]}/body.html"])
-        return inline_css(contents, "".join(map(self._rules, sources)), name)
+        style_sources = dict.fromkeys(["email/base.html", f"{name.rpartition('/')[0]}/body.html"])
+        return inline_css(contents, "".join(map(self._rules, style_sources)), name)
 
     def _read(self, origin):
-        """Return a template, if it is of an email with the operator's colours."""
+        """Return the source of a template. Those of emails have the operator's colours."""
         contents = super().get_contents(origin)
         colors = settings.BRAND_COLORS if origin.template_name.startswith("email/") else {}
         if colors:  # All at once: a shade may be the default of another.
-            contents = re.sub("|".join(colors), lambda default: colors[default[0]], contents)
+            contents = re.sub("|".join(colors), lambda match: colors[match[0]], contents)
         return contents
 
     def _rules(self, name):
@@ -81,9 +81,9 @@ def inline_css(template: str, css: str, name: str) -> str:
     def restored(text):
         return TAG_NUMBER.sub(lambda number: tags[int(number[1])], text)
 
-    if wrong := TAG_IN_TAG.search(page):
+    if match := TAG_IN_TAG.search(page):
         raise TemplateSyntaxError(
-            f"{name}: in {restored(wrong[0])} a template tag may stand only in the quoted value of "
+            f"{name}: in {restored(match[0])} a template tag may stand only in the quoted value of "
             f"an attribute other than class and style. Write an element for each case."
         )
     with _premailer_lock:

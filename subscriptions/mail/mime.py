@@ -45,17 +45,17 @@ def message(
     The boundary begins with "=_", which no line of quoted-printable has.
     """
 
-    def head_of(subtype):
+    def part_head(subtype):
         return (
             f'--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\n'
             "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
         ).encode()
 
-    lines = [header(*pair) if pair[0] in PER_LETTER else _cached(*pair) for pair in headers]
-    kind = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"'
+    lines = [header(*pair) if pair[0] in PER_LETTER else _cached_header(*pair) for pair in headers]
+    head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"'
     end = f"\r\n--{boundary}--\r\n".encode()
-    text_part, html_part = [head_of("plain"), *text, b"\r\n"], [head_of("html"), *html, end]
-    return b"".join([*lines, kind.encode(), b"\r\n\r\n", *text_part, *html_part])
+    text_part, html_part = [part_head("plain"), *text, b"\r\n"], [part_head("html"), *html, end]
+    return b"".join([*lines, head.encode(), b"\r\n\r\n", *text_part, *html_part])
 
 
 def header(name: str, value: str) -> bytes:
@@ -73,7 +73,7 @@ def header(name: str, value: str) -> bytes:
     return POLICY.fold(*POLICY.header_store_parse(name, value)).encode("ascii")
 
 
-_cached = lru_cache(4096)(header)
+_cached_header = lru_cache(4096)(header)
 
 
 def _encode_line(line):

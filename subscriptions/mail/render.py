@@ -57,13 +57,15 @@ class Content:
         return _unquoted(self.quoted_html)
 
 
-def render(kind: str, context: dict, unsubscribe_url: str = "", mailbox: str = "") -> Content:
+def render(
+    kind: str, context: dict, unsubscribe_url: str = "", unsubscribe_address: str = ""
+) -> Content:
     """Render the templates of a kind in the active language. The last two are as for `headers`."""
     subject = plaintext.one_line(
         render_to_string(f"email/{kind}/subject.txt", _common_context() | context, using="text")
     )
     text, html = render_parts(kind, context | {"subject": subject})
-    return Content.of(subject, text, html, headers(kind, unsubscribe_url, mailbox=mailbox))
+    return Content.of(subject, text, html, headers(kind, unsubscribe_url, unsubscribe_address))
 
 
 def render_parts(kind: str, context: dict) -> tuple[str, str]:
@@ -81,13 +83,13 @@ def render_parts(kind: str, context: dict) -> tuple[str, str]:
 def headers(
     kind: str,
     unsubscribe_url: str = "",
+    unsubscribe_address: str = "",
     campaign: str = "",
     language: str | None = None,
-    mailbox: str = "",
 ) -> tuple:
     """Return the headers of a kind of letter, except recipient, subject, date and id.
 
-    The language is the active one by default. An email to `mailbox`, if there is one, unsubscribes.
+    The language is the active one by default. An email to `unsubscribe_address` unsubscribes.
     See RFC 2369, 2919 and 8058 for the headers of a list, RFC 3834 for those that stop automatic
     replies, and docs/email.md for the others.
     """
@@ -99,7 +101,7 @@ def headers(
         list_name = "Messages <messages" if kind == "message" else "Daily papers <daily"
         pairs += [
             ("List-Id", f"{list_name}.{domain}>"),
-            ("List-Unsubscribe", list_unsubscribe(unsubscribe_url, mailbox)),
+            ("List-Unsubscribe", list_unsubscribe(unsubscribe_url, unsubscribe_address)),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ]
     return (
@@ -111,9 +113,9 @@ def headers(
     )
 
 
-def list_unsubscribe(url: str, mailbox: str) -> str:
+def list_unsubscribe(url: str, address: str) -> str:
     """Return the value of List-Unsubscribe (RFC 2369). RFC 8058 uses the https address."""
-    return f"<{url}>, <mailto:{quote(mailbox, safe='@+')}>" if mailbox else f"<{url}>"
+    return f"<{url}>, <mailto:{quote(address, safe='@+')}>" if address else f"<{url}>"
 
 
 def as_bytes(content: Content, *, to: str, message_id: str, date: datetime) -> bytes:

@@ -59,8 +59,7 @@ class LetterFact(models.Model):
         ordering = ["-noted_at", "-pk"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(letter__isnull=False) | ~Q(message_id=""),
-                name="fact_of_some_letter",
+                condition=Q(letter__isnull=False) | ~Q(message_id=""), name="fact_of_some_letter"
             )
         ]
         indexes = [
@@ -159,7 +158,7 @@ class Sending(models.Model):
         may_pass = self.trouble == "unreachable" and self.failures < ALARMING_AFTER
         return bool(self.trouble) and not may_pass
 
-    def blocked_reason(self, now) -> str:
+    def wait_reason(self, now) -> str:
         """Return why no letter may be sent now, or an empty string."""
         if self.stopped_at:
             return f"stopped at {self.stopped_at:%Y-%m-%d %H:%M} UTC by {self.stopped_by}"

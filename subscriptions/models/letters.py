@@ -175,12 +175,12 @@ class Letter(models.Model):
     @property
     def state_text(self) -> str:
         """The state and its reason, as shown to people."""
-        words = self.get_state_display()
+        label = self.get_state_display()
         if self.state == self.State.PLANNED and self.attempt:
             return f"next attempt at {self.next_try_at:%H:%M} UTC"
         if self.state == self.State.UNCERTAIN:
-            return f"{words}; next check at {self.next_try_at:%H:%M} UTC"
-        return f"{words}: {self.reason}" if self.reason not in ("", words) else words
+            return f"{label}; next check at {self.next_try_at:%H:%M} UTC"
+        return f"{label}: {self.reason}" if self.reason not in ("", label) else label
 
 
 class LetterEvent(models.Model):

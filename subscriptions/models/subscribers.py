@@ -90,14 +90,14 @@ class SubscriberQuerySet(models.QuerySet):
 
 def _state_at(now):
     """Return the expression of what `Subscriber.state_at` returns."""
-    names_by_day = {}  # A pause ends with a local day: there are at most three at any moment.
-    paused = Subscriber.objects.filter(paused_until__isnull=False)
-    for name in paused.values_list("timezone", flat=True).distinct():
+    zones_by_day = {}  # A pause ends with a local day: there are at most three at any moment.
+    paused_subscribers = Subscriber.objects.filter(paused_until__isnull=False)
+    for name in paused_subscribers.values_list("timezone", flat=True).distinct():
         day = schedule.local_day(now, Subscriber(timezone=name).zone)
-        names_by_day.setdefault(day, []).append(name)
+        zones_by_day.setdefault(day, []).append(name)
     pause_cases = [
         When(timezone__in=names, paused_until__gt=day, then=Value("paused"))
-        for day, names in names_by_day.items()
+        for day, names in zones_by_day.items()
     ]
     date_cases = [
         When(**{f"{field}__isnull": not is_set}, then=Value(state))
@@ -131,12 +131,7 @@ class Subscriber(models.Model):
     # A channel, such as a room of a chat, is a subscriber whose digests are posted to a web
     # address. Its `email` is made up, and never written to.
     channel = models.CharField(
-        "kind",
-        max_length=10,
-        choices=Channel,
-        blank=True,
-        default="",
-        db_default="",
+        "kind", max_length=10, choices=Channel, blank=True, default="", db_default=""
     )
     title = models.CharField(max_length=100, blank=True, default="", db_default="")
     secret = models.TextField(
@@ -153,9 +148,7 @@ class Subscriber(models.Model):
 
     timezone = models.CharField("time zone", max_length=64, default="UTC", validators=[known_zone])
     hour = models.PositiveSmallIntegerField(
-        default=7,
-        validators=[MaxValueValidator(23)],
-        help_text="Local hour of delivery, 0 to 23.",
+        default=7, validators=[MaxValueValidator(23)], help_text="Local hour of delivery, 0 to 23."
     )
     size = models.PositiveSmallIntegerField(
         "papers per digest",
@@ -299,11 +292,11 @@ class Subscriber(models.Model):
 
         Not if they had unsubscribed before in the same GOODBYE_INTERVAL: then they sign up again.
         """
-        left_at = self.unsubscribed_at
-        if left_at is None or left_at > asked_at or not self.confirmed_at or self.suppressed_at:
+        ended_at = self.unsubscribed_at
+        if ended_at is None or ended_at > asked_at or not self.confirmed_at or self.suppressed_at:
             return False
-        goodbyes = self.letters.filter(kind="goodbye", created_at__gt=left_at - GOODBYE_INTERVAL)
-        return not goodbyes.filter(created_at__lt=left_at).exists()
+        goodbyes = self.letters.filter(kind="goodbye", created_at__gt=ended_at - GOODBYE_INTERVAL)
+        return not goodbyes.filter(created_at__lt=ended_at).exists()
 
     def can_confirm_address(self, asked_at: datetime) -> bool:
         """Return whether they can answer the question of `asked_at` if their address works.
@@ -339,8 +332,7 @@ class Subscriber(models.Model):
 
     def first_day_after(self, day: date) -> date:
         """Return the first day that may have the digest after that of `day`."""
-        is_monthly = self.is_monthly
-        return schedule.first_of_next_month(day) if is_monthly else day + timedelta(days=1)
+        return schedule.first_of_next_month(day) if self.is_monthly else day + timedelta(days=1)
 
     def schedule_from(self, day: date) -> None:
         """Set `next_due_at` to the first digest on or after local `day`. Does not save."""
@@ -372,13 +364,14 @@ class Subscriber(models.Model):
             if not has_failed and letter.reason not in STATES:  # Nor was it skipped in a pause.
                 day = max(day, self.first_day_after(letter.day))
         self.schedule_from(day)
-        bounds = [self.next_due_at, now]  # An hour that was past when they chose it is not late.
+        # An hour that was past when they chose it is not late.
+        lower_bounds = [self.next_due_at, now]
         for letter in digests:
             if letter.state in (letter.State.ACCEPTED, *letter.OPEN):
                 sent_at = letter.ended_at or letter.left_at
                 sent_at = now if letter.state in letter.UNSENT else sent_at
-                bounds.append(sent_at + self.min_gap_after(letter))
-        self.schedule_at(max(bounds))
+                lower_bounds.append(sent_at + self.min_gap_after(letter))
+        self.schedule_at(max(lower_bounds))
 
     def min_gap_after(self, letter) -> timedelta:
         """Return how long after this digest the next one may be sent.
@@ -387,8 +380,8 @@ class Subscriber(models.Model):
         hour. Resubscribing and a change of address also confirm, but plan no digest at once.
         """
         confirmed_at = self.confirmed_at
-        hour = schedule.due_moment(letter.day, self.hour, self.zone)
-        was_at_hour = hour is not None and confirmed_at < hour <= letter.created_at
+        due_at = schedule.due_moment(letter.day, self.hour, self.zone)
+        was_at_hour = due_at is not None and confirmed_at < due_at <= letter.created_at
         was_soon = confirmed_at <= letter.created_at <= confirmed_at + FIRST_DIGEST_WITHIN
         return schedule.MIN_GAP_AFTER_FIRST if was_soon and not was_at_hour else schedule.MIN_GAP
 

@@ -93,9 +93,7 @@ class Topic(models.Model):
         help_text="Words, phrases or sentences, separated by commas.",
     )
     categories = models.JSONField(
-        default=list,
-        blank=True,
-        help_text="With a query, only their papers that match it.",
+        default=list, blank=True, help_text="With a query, only their papers that match it."
     )
     description = models.CharField(max_length=300, blank=True)
     is_offered = models.BooleanField(

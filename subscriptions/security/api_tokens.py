@@ -5,7 +5,7 @@ from secrets import token_urlsafe
 from django.db import transaction
 
 from subscriptions.models import ApiToken, Subscriber
-from subscriptions.security.hashing import keyed_hash, known_hashes
+from subscriptions.security.hashing import keyed_hash, valid_hashes
 
 PURPOSE = "subscriptions.api_tokens"
 
@@ -25,4 +25,4 @@ def revoke(subscriber: Subscriber) -> None:
 
 def find_subscriber(token: str) -> Subscriber | None:
     """Return whose token it is, in any state: who gets no digests may still read theirs."""
-    return Subscriber.objects.filter(api_token__hash__in=known_hashes(PURPOSE, token)).first()
+    return Subscriber.objects.filter(api_token__hash__in=valid_hashes(PURPOSE, token)).first()

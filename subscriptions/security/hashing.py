@@ -23,7 +23,7 @@ def _key(purpose, secret):
     return sha256((purpose + secret).encode()).digest()
 
 
-def known_hashes(purpose: str, value: str) -> list[str]:
+def valid_hashes(purpose: str, value: str) -> list[str]:
     """Return the hashes by SECRET_KEY and by each of SECRET_KEY_FALLBACKS."""
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return [keyed_hash(purpose, value, secret) for secret in secrets]

@@ -52,7 +52,7 @@ class TooManyAttempts(Exception):
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `max_hits` in a sliding window, for one value of what the limit goes `kind`."""
+    """At most `max_hits` in a sliding window, for one value of a kind, such as a network."""
 
     kind: str
     value: str
@@ -71,7 +71,7 @@ def check_visitor(endpoint: str, ip: str | None, now) -> None:
         max_hits *= HIDDEN_NETWORKS  # There must be a proxy, whose address all visitors have.
     network_limit = Limit("network", network, max_hits, HOUR)
     try:
-        hit(endpoint, [network_limit, _of_all()], now)
+        hit(endpoint, [network_limit, _limit_of_all()], now)
     except TooManyAttempts as refusal:
         if refusal.kind == "all" and first_time_in(HOUR, endpoint, now):
             logger.error(
@@ -162,9 +162,8 @@ def _proxy_event():
 
 def closed_endpoints(now) -> list[str]:
     """Return the endpoints that refuse everyone, because all visitors together were too many."""
-    return [
-        endpoint for endpoint in LETTER_ENDPOINTS if _wait(endpoint, _of_all(), now) is not None
-    ]
+    limit = _limit_of_all()
+    return [endpoint for endpoint in LETTER_ENDPOINTS if _wait(endpoint, limit, now) is not None]
 
 
 def network_of(ip: str | None) -> str:
@@ -186,7 +185,7 @@ def purge(now) -> int:
     return Attempt.objects.filter(at__lt=now - KEEP).delete()[0]
 
 
-def _of_all():
+def _limit_of_all():
     return Limit("all", "", settings.LIMITS["all"], HOUR)
 
 

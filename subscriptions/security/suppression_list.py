@@ -12,7 +12,7 @@ from itertools import chain
 from django.db.models import Q, QuerySet
 
 from subscriptions.models import Seal, Subscriber
-from subscriptions.security.hashing import keyed_hash, known_hashes
+from subscriptions.security.hashing import keyed_hash, valid_hashes
 
 PURPOSE = "subscriptions.seals"
 #: Of entries that refuse only invitations. An address may also have one of the other purpose.
@@ -61,7 +61,7 @@ def purge(now) -> int:
 
 def entries_for(address: str) -> QuerySet[Seal]:
     """Return the entries of a normalised address, also those of former secret keys."""
-    hashes = (known_hashes(purpose, address.lower()) for purpose in (PURPOSE, INVITED))
+    hashes = (valid_hashes(purpose, address.lower()) for purpose in (PURPOSE, INVITED))
     return Seal.objects.filter(seal__in=chain(*hashes))
 
 

@@ -117,8 +117,8 @@ def long_of_short(
     purpose, _ = parse_short(short)
     for moved_at in (subscriber.moved_at, None):
         value = _short_value(public_id, moved_at)
-        valid_hashes = map(_short_hash, hashing.known_hashes(f"short {purpose}", value))
-        if any([constant_time_compare(short[-16:], valid_hash) for valid_hash in valid_hashes]):
+        short_hashes = map(_short_hash, hashing.valid_hashes(f"short {purpose}", value))
+        if any([constant_time_compare(short[-16:], short_hash) for short_hash in short_hashes]):
             return tokens([purpose], [(long_id, moved_at)])[0][purpose]
     raise BadToken
 

@@ -23,14 +23,14 @@ class Command(base.Command):
             circuit_breaker.stop(by or _system_user(), now)
         elif act == "resume":
             circuit_breaker.resume(by or _system_user(), now)
-        self.stdout.write(status.sending_status(now).said)
+        self.stdout.write(status.sending_status(now).text)
         if act == "stop":
             self.stdout.write(
                 "Emails already handed to the mail server may still arrive. No others are planned "
                 "or sent until you run `manage.py sending resume`."
             )
         for queue in status.queues(now):
-            self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.said}")
+            self.stdout.write(f"{queue.count:>9,} {queue.label}: {queue.text}")
         for provider, text in status.slowed_providers(now):
             self.stdout.write(f"{provider}: {text}")
 

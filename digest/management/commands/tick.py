@@ -64,12 +64,12 @@ class Command(base.Command):
         digests = counted(Subscriber.objects.due(now).count(), "digest")
         plan = "none is planned" if circuit_breaker.is_stopped() else _describe_plan(now)
         emails = counted(Letter.objects.due(now).count(), "queued email")
-        verb = "wait" if circuit_breaker.current().blocked_reason(now) else "be sent"
+        verb = "wait" if circuit_breaker.current().wait_reason(now) else "be sent"
         self.stdout.write(f"{digests} due: {plan}. {emails} would {verb}. Nothing was changed.")
         self._print_stop_reason(now)
 
     def _print_stop_reason(self, now):
-        if reason := circuit_breaker.current().blocked_reason(now):
+        if reason := circuit_breaker.current().wait_reason(now):
             or_planned = " or planned" if circuit_breaker.is_stopped() else ""
             self.stdout.write(f"No emails are sent{or_planned}: {reason}.")
 

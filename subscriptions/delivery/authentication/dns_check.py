@@ -59,7 +59,7 @@ class DnsClient:
             self.timeout = dns.exception.Timeout("no answer in time")
             raise self.timeout from None
 
-    def texts(self, name: str, pattern: re.Pattern) -> list[str]:
+    def txt_records(self, name: str, pattern: re.Pattern) -> list[str]:
         """Return the TXT records that match, without control characters. Raises DNS_ERRORS."""
         records = (b"".join(record.strings) for record in self.ask(name, "TXT"))
         texts = (record.decode("utf-8", "replace") for record in records)
@@ -139,19 +139,19 @@ def spf(domain: str) -> Record:
     address = _address(server)
     hint = ""
     if address is not None and address.is_global:
-        sender = f"ip{address.version}:{address}"
+        term = f"ip{address.version}:{address}"
     elif address is None and "." in server:
         # Under a public suffix of two labels (co.uk), this takes others for one organisation.
         if server.lower().split(".")[-2:] == domain.lower().split(".")[-2:]:
-            sender, hint = f"a:{server}", f"If {server} relays to other servers, name those."
+            term, hint = f"a:{server}", f"If {server} relays to other servers, name those."
         else:
-            sender = "include:NAME"
+            term = "include:NAME"
             hint = f"NAME is the domain that the operator of {server} tells you to include."
     elif _address(site) is None and "." in site:  # The server is on this machine, or near it.
-        sender, hint = f"a:{site}", f"If another machine than {site} sends the emails, name that."
+        term, hint = f"a:{site}", f"If another machine than {site} sends the emails, name that."
     else:
-        sender, hint = "ip4:ADDRESS", "ADDRESS is the IP address from which your mail server sends."
-    return Record(domain, f"v=spf1 {sender} -all", hint)
+        term, hint = "ip4:ADDRESS", "ADDRESS is the IP address from which your mail server sends."
+    return Record(domain, f"v=spf1 {term} -all", hint)
 
 
 def _address(host):
@@ -162,7 +162,7 @@ def _address(host):
 
 
 def _check_spf(name, dns_client):
-    texts = dns_client.texts(name, IS_SPF)
+    texts = dns_client.txt_records(name, IS_SPF)
     if len(texts) != 1:
         return _wrong_count(texts, name)
     all_term = ALL_TERM.search(texts[0])
@@ -190,7 +190,7 @@ def _check_dmarc(name, dns_client):
     own_name, labels = name, name.split(".")
     parents = [".".join(["_dmarc", *labels[-count:]]) for count in range(2, len(labels) - 1)]
     for name in (own_name, *parents):
-        if texts := dns_client.texts(name, IS_DMARC):
+        if texts := dns_client.txt_records(name, IS_DMARC):
             break
     if len(texts) != 1:
         return _wrong_count(texts, own_name)

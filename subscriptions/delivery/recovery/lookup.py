@@ -101,7 +101,7 @@ def _answer(letter, reading) -> Answer:
     trace = reading.traces.get(letter.message_id, postfix_log.Trace())
     if trace.is_queued:
         return "yes"
-    if trace.open or reading.begins_at >= letter.frozen_at - TICK:
+    if trace.open_queue_ids or reading.begins_at >= letter.frozen_at - TICK:
         return "unknown"
     was_cut_off = trace.canceled_at and trace.canceled_at >= letter.left_at - TICK
     return "no" if was_cut_off or reading.ends_at > letter.left_at + SETTLING_TIME else "unknown"

@@ -56,7 +56,7 @@ class Trace:
 
     is_queued: bool = False
     queued_at: datetime | None = None  # None if the log's time cannot be parsed.
-    open: set[bytes] = field(default_factory=set)  # Queue files without a later line.
+    open_queue_ids: set[bytes] = field(default_factory=set)  # Queue files without a later line.
     canceled_at: datetime | None = None
 
 
@@ -94,21 +94,21 @@ class Reading:
 
     def _trace(self, queue_id, message_id):
         self._by_queue_id.pop(queue_id, None)
-        if ours := self._message_ids.get(message_id):
-            trace = self._by_queue_id[queue_id] = self.traces[ours]
-            trace.open.add(queue_id)
+        if wanted_id := self._message_ids.get(message_id):
+            trace = self._by_queue_id[queue_id] = self.traces[wanted_id]
+            trace.open_queue_ids.add(queue_id)
             self._cancel(queue_id, self._cancel_times.get(queue_id))
         elif not message_id.endswith(b">"):  # Cut off by the log: it may be one of these.
-            for full_id, ours in self._message_ids.items():
+            for full_id, wanted_id in self._message_ids.items():
                 if full_id.startswith(message_id):
-                    self.traces[ours].open.add(queue_id)
+                    self.traces[wanted_id].open_queue_ids.add(queue_id)
 
     def _cancel(self, queue_id, moment):
         if moment is None:
             return
         self._cancel_times[queue_id] = moment
         if trace := self._by_queue_id.get(queue_id):
-            trace.open.discard(queue_id)
+            trace.open_queue_ids.discard(queue_id)
             trace.canceled_at = moment
 
 
@@ -162,7 +162,7 @@ class LogFile:
         try:
             stamp = line["stamp"].decode("ascii")
             if stamp[0].isalpha():
-                return self._with_its_year(stamp)
+                return self._with_year(stamp)
             moment = datetime.fromisoformat(stamp)
         except ValueError:
             return None
@@ -173,8 +173,8 @@ class LogFile:
         if start:
             self._lines.readline()  # The rest of a line.
 
-    def _with_its_year(self, stamp):
-        """Add the last year in which it is before the file's last change: syslog writes none."""
+    def _with_year(self, stamp):
+        """Parse a time of syslog, without year: the last one before the file's last change."""
         latest = self.changed_at + timedelta(days=1)
         for year in range(latest.year, latest.year - 5, -1):  # Most have no 29 February.
             try:

@@ -76,7 +76,8 @@ def reconcile(
     if not dry_run:
         # Nobody knows who got messages since the backup.
         Message.objects.unwritten(now).update(stopped_at=now)
-        _create_missing({message_id: days[message_id] for message_id in lost}, lost, now)
+        for batch in batched(lost, CHUNK, strict=False):
+            _create_letters({message_id: days[message_id] for message_id in batch}, lost, now)
         # Read again: searching takes long, and meanwhile days are planned and claims released.
         unresolved = _unresolved_letters(since)
         evidence_by_id = {**waiting, **lost}
@@ -164,15 +165,10 @@ def _accept(waiting: dict[str, Letter], now) -> None:
             transitions.end(letters, State.ACCEPTED, REASON, now, rows=fields)
 
 
-def _create_missing(lost: dict[str, LostDay], evidence: dict[str, Evidence], now) -> None:
-    for batch in batched(lost.items(), CHUNK, strict=False):
-        _create_batch(dict(batch), evidence, now)
-
-
 @transaction.atomic
-def _create_batch(lost, evidence, now):
+def _create_letters(days: dict[str, LostDay], evidence: dict[str, Evidence], now) -> None:
     """Create letters of days that were not planned meanwhile. Planning takes the same lock."""
-    ids = {subscriber.pk for subscriber, _ in lost.values()}
+    ids = {subscriber.pk for subscriber, _ in days.values()}
     subscribers = Subscriber.objects.select_for_update().filter(pk__in=ids).order_by("pk")
     existing_ids = {subscriber.pk for subscriber in subscribers}
     planned = set(Letter.objects.filter(subscriber__in=ids).values_list("subscriber_id", "day"))
@@ -189,7 +185,7 @@ def _create_batch(lost, evidence, now):
             frozen_at=now,  # It was earlier, at an unknown time.
             ended_at=now,
         )
-        for message_id, (subscriber, day) in lost.items()
+        for message_id, (subscriber, day) in days.items()
         if subscriber.pk in existing_ids and (subscriber.pk, day) not in planned
     ]
     Letter.objects.bulk_create(letters)

@@ -60,9 +60,8 @@ def sweep(now) -> None:
 
 def mark_uncertain(letter: Letter, now, *, note: str, **fields) -> None:
     """Hold a letter of unknown outcome. Raises ConcurrentUpdate."""
-    if not transitions.change_state(
-        [letter], State.UNCERTAIN, now, note=note, next_try_at=now + HOLD, **fields
-    ):
+    fields |= {"note": note, "next_try_at": now + HOLD}
+    if not transitions.change_state([letter], State.UNCERTAIN, now, **fields):
         raise ConcurrentUpdate
 
 
@@ -158,7 +157,7 @@ def _end_late(letters: QuerySet, now):
 
 def _resolve_held(held: QuerySet, now):
     """Find out the outcome of letters by lookup, bounces and journals, and act on it."""
-    journaled = _find_journaled(held)
+    journaled_ids = _find_journaled(held)
     for letters in _chunks(held):
         try:
             emails = [letter for letter in letters if not letter.subscriber.channel]
@@ -166,9 +165,9 @@ def _resolve_held(held: QuerySet, now):
         except Exception:  # As if the lookup knew nothing.
             logger.exception("The delivery lookup failed")
             answers = {}
-        reported = delivery.reported_ids([letter.pk for letter in letters])
+        reported_ids = delivery.reported_ids([letter.pk for letter in letters])
         for letter in letters:
-            if letter.message_id in journaled or letter.pk in reported:
+            if letter.message_id in journaled_ids or letter.pk in reported_ids:
                 answers[letter.message_id] = "yes"
             with _logged_errors(f"letter {letter.pk}"):
                 _resolve(answers.get(letter.message_id, "unknown"), letter, now)
@@ -191,23 +190,22 @@ def _find_journaled(letters: QuerySet) -> set[str]:
 
 
 def _resolve(answer, letter, now):
-    reason = letter.reason or "its day ended first"  # A failed resend has one.
+    """Accept, end or resend a letter of unknown outcome, by the lookup's answer."""
+    end_reason = letter.reason or "its day ended first"  # A failed resend has one.
     if not letter.reason and letter.closes_at > now:
-        reason = transitions.skip_reason(letter, letter.subscriber, now)
+        end_reason = transitions.skip_reason(letter, letter.subscriber, now)
     if answer == "yes":
         transitions.end([letter], State.ACCEPTED, "", now, last_reply=transitions.KNOWN_REPLY)
-    elif answer == "no" and reason:  # It surely did not arrive, and must not any more.
-        is_failure = reason.startswith((Letter.REFUSED, transitions.BROKEN))
+    elif answer == "no" and end_reason:  # It surely did not arrive, and must not any more.
+        is_failure = end_reason.startswith((Letter.REFUSED, transitions.BROKEN))
         state = State.FAILED if is_failure else State.SKIPPED
-        transitions.end([letter], state, reason, now, is_surely_unsent=letter.repeats == 0)
+        transitions.end([letter], state, end_reason, now, is_surely_unsent=letter.repeats == 0)
     elif answer == "no":
         note = "the mail server does not have it"
         transitions.record_failed_attempt(letter, now, note, is_surely_unsent=letter.repeats == 0)
-    elif letter.repeats < settings.MAX_REPEATS and not reason:
-        note = "nobody knows: sent again"
-        transitions.change_state(
-            [letter], State.PLANNED, now, note=note, repeats=letter.repeats + 1, next_try_at=now
-        )
+    elif letter.repeats < settings.MAX_REPEATS and not end_reason:
+        fields = {"note": "nobody knows: sent again", "repeats": letter.repeats + 1}
+        transitions.change_state([letter], State.PLANNED, now, next_try_at=now, **fields)
     else:
         logger.error("Email %s: outcome unknown", letter.pk)
         resend_note = ", once resent" if letter.repeats else ""

@@ -132,7 +132,7 @@ class Worker:
         """Render claimed letters, in batches, as connections need them."""
         while (claimed := self._claimed_queue.get()) is not None:
             self._is_rendering = True
-            while (batch := self.hub.in_main(partial(self._render_batch, claimed))) is not None:
+            while (batch := self.hub.run_in_main(partial(self._render_batch, claimed))) is not None:
                 for letter, rendered in batch:
                     self._add_rendered(letter, rendered)
                 self.hub.pause()
@@ -152,7 +152,7 @@ class Worker:
             return next(claimed.rendered, None)
         except BaseException:
             if time.monotonic() > began_at + MAX_RENDER_SECONDS:
-                for flight in self._unoffered("claimed")[: hooks.COMPOSE_BATCH_SIZE]:
+                for flight in self._unoffered_flights("claimed")[: hooks.COMPOSE_BATCH_SIZE]:
                     self._forget(flight)
             raise
 
@@ -177,7 +177,7 @@ class Worker:
     def stop_claiming(self, reason: str) -> None:
         """Claim no more letters, and release those that were not offered yet."""
         self._is_claiming, self._stop_reason = False, reason
-        self._release(self._unoffered(), reason)
+        self._release(self._unoffered_flights(), reason)
 
     def _watch(self):
         """Release letters that wait for too long, or when the worker stops."""
@@ -185,7 +185,7 @@ class Worker:
             self.hub.wait_until(lambda: self._is_over() or self._is_to_stop(), WATCH_SECONDS)
             if self._is_to_stop():
                 self.stop_claiming("the worker stops")
-            if waiting := self._unoffered():
+            if waiting := self._unoffered_flights():
                 min_lease = self.transactions.now() + transitions.LEASE / 3
                 stale = [flight for flight in waiting if flight.letter.lease_until < min_lease]
                 self._release(stale, "it waited too long for a connection")
@@ -199,21 +199,21 @@ class Worker:
     def _is_over(self):
         return self._claim_task.dead and not self.in_flight
 
-    def _unoffered(self, *stages) -> list[InFlightLetter]:
+    def _unoffered_flights(self, *stages) -> list[InFlightLetter]:
         stages = stages or ("claimed", "rendered")
         return [flight for flight in self.in_flight.values() if flight.stage in stages]
 
-    def _release(self, unoffered, reason):
-        for flight in unoffered:
+    def _release(self, flights, reason):
+        for flight in flights:
             self._forget(flight)
         self._rendered_queue.filter(lambda flight: flight.letter.id in self.in_flight)
-        self.batcher.release([flight.letter for flight in unoffered], reason)
+        self.batcher.release([flight.letter for flight in flights], reason)
 
     def _is_more_coming(self) -> bool:
         """Return whether a letter will soon need its final check, or have a result."""
-        waiting = len(self.batcher.check_queue) + len(self.batcher.locked_queue)
+        waiting_count = len(self.batcher.check_queue) + len(self.batcher.locked_queue)
         is_coming = bool(self._rendered_queue.idle and self._is_rendering)
-        return self.pool.busy_count() > waiting or is_coming
+        return self.pool.busy_count() > waiting_count or is_coming
 
     # ---- The round
 
@@ -224,7 +224,7 @@ class Worker:
     def abort(self) -> None:
         """End all tasks at once, and the one that uses the database when its job is done."""
         database = self.batcher.database
-        self.hub.kill(spared=database.worker)
+        self.hub.kill(spared=database.busy_task)
         self.hub.run(condition=lambda: database.is_free)
         self.hub.kill()
 

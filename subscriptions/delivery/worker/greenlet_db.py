@@ -25,17 +25,17 @@ class Database:
 
     def __init__(self, hub: Hub):
         self.hub = hub
-        self.worker: greenlet | None = None  # The task whose job is running.
+        self.busy_task: greenlet | None = None  # The task whose job is running.
         self._uses_hub = connection.vendor == "postgresql" and not connection.in_atomic_block
 
     @property
     def is_free(self) -> bool:
-        return self.worker is None
+        return self.busy_task is None
 
     def do[T](self, job: Callable[[], T]) -> T:
         """Run a job, and return its result."""
         self.hub.wait_until(lambda: self.is_free)
-        self.worker = getcurrent()
+        self.busy_task = getcurrent()
         try:
             if not self._uses_hub:
                 return job()
@@ -43,7 +43,7 @@ class Database:
             with _waiting_in_hub(connection.connection, self.hub):
                 return job()
         finally:
-            self.worker = None
+            self.busy_task = None
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Hub:
         self._tasks: set[_Task] = set()
         self._ready: deque[tuple[_Task, Any]] = deque()  # Tasks, and the values to resume with.
         self._parked: dict[_Task, float] = {}  # Waiting tasks, and until when.
-        self._next_end = inf  # None of them ends earlier.
+        self._next_deadline = inf  # No task must be resumed earlier.
         self._conditions: dict[_Task, Callable[[], Any]] = {}
         self._selector = selectors.DefaultSelector()
 
@@ -84,7 +84,7 @@ class Hub:
         """Wait for `wake`. Return its value, or 0 after `seconds`."""
         deadline = time.monotonic() + seconds
         self._parked[getcurrent()] = deadline
-        self._next_end = min(self._next_end, deadline)
+        self._next_deadline = min(self._next_deadline, deadline)
         return self._main.switch()
 
     def wake(self, task: greenlet, value: Any) -> None:
@@ -97,7 +97,7 @@ class Hub:
         self._ready.append((getcurrent(), None))
         self._main.switch()
 
-    def in_main(self, job: Callable[[], Any]) -> Any:
+    def run_in_main(self, job: Callable[[], Any]) -> Any:
         """Run a job in the main greenlet and return its result.
 
         Deep calls are faster there: a task's own stack is small and must be extended repeatedly.
@@ -125,16 +125,15 @@ class Hub:
     def _take_turn(self):
         for task in [task for task, condition in self._conditions.items() if condition()]:
             self.wake(task, True)
-        timeout = min(self._next_end - time.monotonic(), POLL_SECONDS if self._conditions else inf)
-        if self._ready:
-            timeout = 0
+        timeout = POLL_SECONDS if self._conditions else inf
+        timeout = 0 if self._ready else min(timeout, self._next_deadline - time.monotonic())
         for key, events in self._selector.select(None if timeout == inf else timeout):
             self.wake(key.data, events)
         now = time.monotonic()
-        if now >= self._next_end:
+        if now >= self._next_deadline:
             for task in [task for task, deadline in self._parked.items() if deadline <= now]:
                 self.wake(task, 0)
-            self._next_end = min(self._parked.values(), default=inf)
+            self._next_deadline = min(self._parked.values(), default=inf)
         for _ in range(len(self._ready)):
             task, value = self._ready.popleft()
             job = None if task.dead else task.switch(value)

@@ -101,14 +101,14 @@ class Round:
         if not self._may_claim():
             return None
         now = self.clock()
-        state = circuit_breaker.current()
-        if reason := state.blocked_reason(now):
+        sending = circuit_breaker.current()
+        if reason := sending.wait_reason(now):
             logger.warning("No emails are sent: %s", reason)
             return None
         due = Letter.objects.due(now).filter(Letter.EMAILS)
         if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():
             return None
-        is_probe = state.failures > 0
+        is_probe = sending.failures > 0
         if is_probe and not circuit_breaker.claim_probe(now):
             return None  # Another worker has claimed it.
         try:
@@ -139,13 +139,13 @@ class Round:
         self.transactions.journal_accepted(batcher.finished_letters)
         if not isinstance(error, Error):
             batcher.record_each(batcher.finished_letters)
-        unsent = ["passed"]
+        unsent_stages = ["passed"]
         # A claimed letter may have caused an Exception. Claims are left to expire, which counts a
         # failed attempt of each. Other errors, such as a time limit, are no letter's fault.
         if not isinstance(error, Exception):
-            unsent += ["claimed", "rendered", "offered"]
+            unsent_stages += ["claimed", "rendered", "offered"]
         in_flight = self.worker.in_flight.values()
-        letters = [flight.letter for flight in in_flight if flight.stage in unsent]
+        letters = [flight.letter for flight in in_flight if flight.stage in unsent_stages]
         batcher.release(letters, "the round was broken off")
         for _ in range(3):  # A letter whose row is locked is tried again last.
             with suppress(Error):

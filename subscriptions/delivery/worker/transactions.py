@@ -83,7 +83,7 @@ class Transactions:
             now = self._read_clock()
             if circuit_breaker.is_stopped():
                 return Claimed([], iter(()), is_exhausted=True)
-            claimed, is_exhausted = transitions.claim(
+            letters, is_exhausted = transitions.claim(
                 now,
                 limit,
                 self.ids,
@@ -91,8 +91,8 @@ class Transactions:
                 looks_for_awaited=self._is_check_due(),
                 is_counting=self.is_counting,
             )
-        claimed = rendering.sort(claimed)
-        return Claimed(claimed, rendering.render_letters(claimed, now), is_exhausted)
+        letters = rendering.sort(letters)
+        return Claimed(letters, rendering.render_letters(letters, now), is_exhausted)
 
     def commit_batch(
         self,
@@ -144,14 +144,14 @@ class Transactions:
         self._write_journal(accepted)
         return accepted
 
-    def record(self, rare: list[Outcome]) -> None:
+    def record(self, outcomes: list[Outcome]) -> None:
         """Record rare outcomes, each in a transaction of its own, and remove them from the list.
 
         Stops after RECORDING_SECONDS. Raises the database's Error if it can be tried again.
         """
         deadline = time.monotonic() + RECORDING_SECONDS
-        while rare and time.monotonic() < deadline:
-            letter, record = rare[0]
+        while outcomes and time.monotonic() < deadline:
+            letter, record = outcomes[0]
             try:
                 with _restore_on_error([letter]), transaction.atomic():
                     _limit_lock_wait()
@@ -161,13 +161,13 @@ class Transactions:
                 logger.warning("Email %s: skipped: %s", letter.id, text)
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
-                    rare.append(rare.pop(0))  # If its row is locked, others need not wait.
+                    outcomes.append(outcomes.pop(0))  # If its row is locked, others need not wait.
                     if not is_lock_timeout(error):
                         connection.close()
                     raise
                 # Only this letter is affected: its lease expires.
                 logger.exception("Email %s: cannot record the outcome", letter.id)
-            rare.pop(0)
+            outcomes.pop(0)
 
     def close(self, *, is_complete: bool) -> None:
         """Close the journal, or leave it for replay if not everything is recorded."""
@@ -216,10 +216,10 @@ class Transactions:
         return check
 
 
-def _entry(flight, moment):
+def _entry(flight, at):
     letter, frozen = flight.letter, flight.frozen
     return Entry(
-        letter.id, letter.attempt, frozen.message_id, flight.result.reply, moment, frozen.item_ids
+        letter.id, letter.attempt, frozen.message_id, flight.result.reply, at, frozen.item_ids
     )
 
 

@@ -179,7 +179,7 @@ def test_first_row_since_moment_is_found_by_bisection(count, django_assert_max_n
         moment = NOW + n * DAY
         since = list(Letter.objects.filter(created_at__gte=moment))
         with django_assert_max_num_queries(8):
-            first = db.first_since(Letter, "created_at", moment)
+            first = db.first_id_since(Letter, "created_at", moment)
         assert list(Letter.objects.filter(pk__gte=first)) == since
 
 
@@ -198,7 +198,7 @@ def test_bisection_survives_concurrent_erasure(looks):
         return answer
 
     with connection.execute_wrapper(erase):
-        first = db.first_since(Letter, "created_at", NOW + 9 * DAY)
+        first = db.first_id_since(Letter, "created_at", NOW + 9 * DAY)
     assert not Letter.objects.filter(pk__gte=first).exists()
 
 

@@ -89,7 +89,7 @@ def test_command_without_arguments_prints_the_state_only(capsys, settings):
 def test_command_prints_why_the_breaker_opened_and_next_retry(capsys):
     circuit_breaker.open("unreachable", "no route.", NOW)
     due_at = circuit_breaker.current().retry_at
-    assert status.sending_status(due_at).said.endswith("The next attempt is due.")
+    assert status.sending_status(due_at).text.endswith("The next attempt is due.")
     circuit_breaker.open("auth", "535 5.7.8 bad credentials", NOW + MINUTE)
     out = command(capsys)
     who = "The mail server refuses user or password (2 times in a row)"
@@ -244,7 +244,7 @@ def test_probe_is_claimed_by_one_worker():
     assert [circuit_breaker.claim_probe(due_at) for _ in range(2)] == [True, False]
     circuit_breaker.close()
     assert not circuit_breaker.claim_probe(due_at + MINUTE)
-    assert circuit_breaker.current().blocked_reason(NOW) == ""
+    assert circuit_breaker.current().wait_reason(NOW) == ""
 
 
 @pytest.mark.django_db(transaction=True)
@@ -277,8 +277,8 @@ def test_persistent_outage_is_logged_as_an_error(caplog):
 def test_resuming_retries_without_waiting_for_the_breaker():
     circuit_breaker.open("auth", "535 5.7.8 no", NOW)
     circuit_breaker.resume("Ada", NOW)
-    assert circuit_breaker.current().blocked_reason(NOW) == ""
-    assert status.sending_status(NOW).said.endswith("The next attempt is due.")
+    assert circuit_breaker.current().wait_reason(NOW) == ""
+    assert status.sending_status(NOW).text.endswith("The next attempt is due.")
     assert circuit_breaker.claim_probe(NOW)
 
 

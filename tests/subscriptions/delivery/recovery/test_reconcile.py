@@ -268,7 +268,7 @@ def test_subscriber_erased_meanwhile_stays_erased(sent):
     lost = reconciling._lost_days(BACKUP, LATER)
     Subscriber.objects.filter(pk=one.pk).delete()
     known = {name: Evidence(NOW) for name, (_, day) in lost.items() if day == NOW.date()}
-    reconciling._create_missing({name: lost[name] for name in known}, known, NOW)
+    reconciling._create_letters({name: lost[name] for name in known}, known, NOW)
     assert Letter.objects.get().subscriber == other
 
 

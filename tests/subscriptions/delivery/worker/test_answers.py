@@ -40,7 +40,7 @@ def test_reply_about_one_letter_affects_that_letter_alone(server):
         email = letter.subscriber.email
         follows = (email in slowed, email in suppressed)
         assert follows == (then == "slowed", then == "suppressed"), reply
-    assert circuit_breaker.current().blocked_reason(NOW) == ""
+    assert circuit_breaker.current().wait_reason(NOW) == ""
 
 
 def test_any_reply_to_quit_costs_no_letter(server):

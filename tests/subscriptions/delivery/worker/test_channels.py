@@ -176,7 +176,7 @@ def test_trouble_with_channels_does_not_open_the_breaker(server, room):
         room.answers.append(answer)
         message_to(room)
     deliver()
-    assert circuit_breaker.current().blocked_reason(NOW) == ""
+    assert circuit_breaker.current().wait_reason(NOW) == ""
     assert rejection_rate.describe_last_day(NOW) == ""
 
 

@@ -92,7 +92,7 @@ def end_time(*_):
 
 
 def deliver_in_time():
-    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+    with pytest.raises(SoftTimeLimitExceeded), tasks.raise_at_time_limit():
         due_digests.deliver(NOW + MINUTE)
 
 
@@ -192,7 +192,7 @@ def test_time_limit_releases_letters_without_a_dot(server, stage):
 
     due_digests.digests(count=30)
     round_ = Round(clock.running_from(NOW + MINUTE), is_stopping=is_stopping)
-    with pytest.raises(SoftTimeLimitExceeded), tasks.in_time():
+    with pytest.raises(SoftTimeLimitExceeded), tasks.raise_at_time_limit():
         round_.run()
     assert "claimed" not in due_digests.states()
 
