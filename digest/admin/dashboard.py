@@ -261,9 +261,9 @@ def _letters_card(day):
 
 
 def _papers_card(today):
-    papers = Paper.objects.order_by("-day")
-    latest = papers.filter(day__lte=today + timedelta(days=1)).values_list("day", flat=True).first()
-    day_count, new_count = papers.filter(day=today).count(), Paper.objects.new_on(today).count()
+    days = Paper.objects.order_by("-day").values_list("day", flat=True)
+    latest_day = days.filter(day__lte=today + timedelta(days=1)).first()
+    day_count, new_count = days.filter(day=today).count(), Paper.objects.new_on(today).count()
     url = reverse("admin:digest_paper_changelist")
     rows = [
         _row("Today", day_count, f"{url}?day_from={today}&day_to={today}"),
@@ -272,7 +272,8 @@ def _papers_card(today):
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
-    return {"text": f"Latest papers: {date_format(latest) if latest else 'none yet'}", "rows": rows}
+    latest_text = date_format(latest_day) if latest_day else "none yet"
+    return {"text": f"Latest papers: {latest_text}", "rows": rows}
 
 
 def _ranking_card():

@@ -13,8 +13,8 @@ from subscriptions.models import Subscriber
 from subscriptions.security import rate_limits, tokens
 
 
-def open_form(view):
-    """Decorate a page without a CSRF check. It answers 429 where it raises TooManyAttempts."""
+def csrf_exempt_form(view):
+    """Decorate a form that needs no CSRF check. A TooManyAttempts is answered with 429."""
 
     @wraps(view)
     def wrapped(request, *args, **kwargs):
@@ -27,8 +27,9 @@ def open_form(view):
 
 
 def token_page(view):
-    """Decorate a page that a token opens, as an `open_form`. (config.middleware keeps its URL
-    secret.)
+    """Decorate a page that a token opens, as a `csrf_exempt_form`.
+
+    config.middleware keeps its URL secret.
 
     A wrong token is answered with 404, a token that is no longer valid with 410.
     """
@@ -45,7 +46,7 @@ def token_page(view):
         context = {"expired": status == 410, "is_move": is_move, "is_closed": is_closed}
         return render(request, "subscriptions/bad_link.html", context, status=status)
 
-    return open_form(wrapped)
+    return csrf_exempt_form(wrapped)
 
 
 def public_page(view):
