@@ -78,10 +78,8 @@ class Column(NamedTuple):
 
     @property
     def name(self) -> str:
-        start = (
-            "" if self.first_day == self.last_day else f"{date_format(self.first_day, 'j M')} – "
-        )
-        return start + date_format(self.last_day, "j M Y")
+        is_one_day, end = self.first_day == self.last_day, date_format(self.last_day, "j M Y")
+        return end if is_one_day else f"{date_format(self.first_day, 'j M')} – {end}"
 
 
 class Plot(NamedTuple):
@@ -112,8 +110,7 @@ class Plot(NamedTuple):
     @property
     def summary(self) -> str:
         """Return a sentence for screen readers."""
-        start = date_format(self.columns[0].first_day)
-        end = date_format(self.columns[-1].last_day)
+        start, end = map(date_format, (self.columns[0].first_day, self.columns[-1].last_day))
         figures = ", ".join(f"{series.name} {figure}" for series, figure in self.legend)
         return (
             f"{self.kind.title} from {start} to {end}, {self.unit}: {figures}. "

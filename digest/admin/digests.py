@@ -88,8 +88,7 @@ class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
         digest = get_object_or_404(self.get_queryset(request), pk=digest_id)
         if not self.has_view_permission(request, digest):
             raise PermissionDenied
-        picks = list(digest.picks.whole())
-        letter = compose.preview(digest, picks, digest.letter.kind)
+        letter = compose.preview(digest, list(digest.picks.whole()), digest.letter.kind)
         is_text = part == "text" or letter.payload
         return text_response(letter.text) if is_text else html_response(letter.html)
 

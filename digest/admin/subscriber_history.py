@@ -67,8 +67,7 @@ def _why_no_digest(subscriber, day, now) -> str:
         return text
     due_at = subscriber.next_due_at
     if due_at and schedule.local_day(due_at, subscriber.zone) == day:
-        local_due_at = due_at.astimezone(subscriber.zone)
-        return f"Due at {local_due_at:%H:%M} ({subscriber.timezone})."
+        return f"Due at {due_at.astimezone(subscriber.zone):%H:%M} ({subscriber.timezone})."
     if subscriber.is_monthly or not schedule.is_digest_day(day, subscriber.weekdays):
         return "Not a delivery day."
     return "No digest: paused, other settings, or a digest of another day."

@@ -62,7 +62,7 @@ def match_context(params: QueryDict | None, saved_topic: Topic | None) -> dict:
     return _matches(Topic(**form.cleaned_data), saved_topic)
 
 
-def without_matches(topics) -> tuple[list[int], str]:
+def unmatched_topics(topics) -> tuple[list[int], str]:
     """Return the ids of topics that no new paper matches, or the reason why they are unknown."""
     from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters

@@ -72,8 +72,7 @@ class AuditLogAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdm
         if entry.is_deletion() or not entry.object_id or model not in self.admin_site._registry:
             return text
         url_name = f"admin:{content_type.app_label}_{content_type.model}_change"
-        url = reverse(url_name, args=[entry.object_id])
-        return widgets.link(url, text)
+        return widgets.link(reverse(url_name, args=[entry.object_id]), text)
 
     @display(description="Change")
     def change_text(self, entry):

@@ -144,9 +144,8 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
 
     @display(description="Emails")
     def progress(self, message):
-        counts = messages.progress(message)
-        parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        return f"{parts}. Receivers: {message.receivers:,}"
+        counts = [f"{count:,} {name}" for name, count in messages.progress(message).items()]
+        return f"{', '.join(counts)}. Receivers: {message.receivers:,}"
 
 
 def _url_name(page):

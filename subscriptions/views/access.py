@@ -29,9 +29,8 @@ def csrf_exempt_form(view):
 def token_page(view):
     """Decorate a page that a token opens, as a `csrf_exempt_form`.
 
-    config.middleware keeps its URL secret.
-
-    A wrong token is answered with 404, a token that is no longer valid with 410.
+    A wrong token is answered with 404, a token that is no longer valid with 410. config.middleware
+    keeps the page's URL secret.
     """
 
     @wraps(view)
@@ -58,8 +57,7 @@ def too_many(request, refusal: rate_limits.TooManyAttempts):
     """Answer 429, or 503 if attempts cannot be counted."""
     minutes = ceil(refusal.retry_after / 60)
     context = {"minutes": minutes, "by": refusal.kind, "endpoint": refusal.endpoint}
-    status = 503 if refusal.kind == "store" else 429
-    response = render(request, "429.html", context, status=status)
+    response = render(request, "429.html", context, status=503 if refusal.kind == "store" else 429)
     response["Retry-After"] = str(refusal.retry_after)
     add_never_cache_headers(response)
     return response
