@@ -243,7 +243,7 @@ def learned(request, token):
         "removed": removed_words(subscriber),
         "in_library": subscriber.library.count(),
         "feedback_page": Paginator(feedback, FEEDBACK_PAGE).get_page(request.GET.get("page")),
-        "alike": preference_panels.similar_papers_panel(subscriber, timezone.now()),
+        "similar_papers": preference_panels.similar_papers_panel(subscriber, timezone.now()),
         "done": messages.get(request.GET.get("done"), ""),
     }
     return render(request, "digest/learned.html", context)

@@ -78,7 +78,7 @@ def pending_move(subscriber: Subscriber) -> Move | None:
 
 
 def find_move(subscriber: Subscriber, asked_at) -> Move:
-    """Return the request of that moment. Raises NoPendingMove."""
+    """Return the move that was requested at `asked_at`. Raises NoPendingMove."""
     move = Move.objects.filter(subscriber=subscriber, asked_at=asked_at).first()
     if move is None:
         raise NoPendingMove
@@ -136,8 +136,8 @@ def _lock_both(subscriber, new_email) -> tuple[Subscriber, Subscriber | None]:
     """Lock the subscriber, and the one who has the new address, always in the same order."""
     subscribers = Subscriber.objects.alias(lower_email=Lower("email"))
     subscribers = subscribers.filter(Q(pk=subscriber.pk) | Q(lower_email=new_email.lower()))
-    rows = {row.pk: row for row in subscribers.select_for_update().order_by("pk")}
-    locked_subscriber = rows.pop(subscriber.pk, None)
+    by_pk = {row.pk: row for row in subscribers.select_for_update().order_by("pk")}
+    locked_subscriber = by_pk.pop(subscriber.pk, None)
     if locked_subscriber is None:
         raise Subscriber.DoesNotExist
-    return locked_subscriber, next(iter(rows.values()), None)
+    return locked_subscriber, next(iter(by_pk.values()), None)
