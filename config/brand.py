@@ -57,10 +57,8 @@ def contrast(foreground: str, background: str) -> float:
 
 
 def _luminance(color):
-    channels = [value / 255 for value in bytes.fromhex(color[1:])]
-    linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels
-    ]
+    channels = [byte / 255 for byte in bytes.fromhex(color[1:])]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return sum(map(float.__mul__, (0.2126, 0.7152, 0.0722), linear))
 
 

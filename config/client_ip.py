@@ -28,9 +28,9 @@ def parse_proxies(values: Sequence[str]) -> int | Networks:
         ) from None
 
 
-def header_key(name: str, trusted: int | Networks) -> str:
+def header_key(name: str, trusted_proxies: int | Networks) -> str:
     """Return the key in `request.META` of the header REMOTE_USER_HEADER, or ""."""
-    if name and isinstance(trusted, int):
+    if name and isinstance(trusted_proxies, int):
         raise ImproperlyConfigured(
             "REMOTE_USER_HEADER needs the network of your proxy in TRUSTED_PROXIES, such as "
             "10.0.0.5/32: a number of proxies does not say who may send the header."
@@ -58,23 +58,23 @@ def set_client_ip(get_response):
     return middleware
 
 
-def client_ip(peer: str, forwarded: str, trusted: int | Networks) -> str:
+def client_ip(peer: str, forwarded: str, trusted_proxies: int | Networks) -> str:
     """Return the client's address, or "" if it is unknown.
 
     `peer` is the address of the connection, `forwarded` the header X-Forwarded-For.
     """
     hops = _hops(peer, forwarded)
-    if isinstance(trusted, int):
-        return _address(hops[-1 - min(trusted, len(hops) - 1)])
+    if isinstance(trusted_proxies, int):
+        return _address(hops[-1 - min(trusted_proxies, len(hops) - 1)])
     address = _address(peer)
     for hop in reversed(hops[:-1]):
-        if not _is_in(address, trusted):
+        if not _is_in(address, trusted_proxies):
             break
         address = _address(hop)
     return address
 
 
-def is_bypassed(peer: str, forwarded: str, trusted: int | Networks) -> bool:
+def is_bypassed(peer: str, forwarded: str, trusted_proxies: int | Networks) -> bool:
     """Return whether a request passed fewer proxies than TRUSTED_PROXIES says.
 
     Such a client could write the missing entries, and so its address. Requests from private
@@ -82,7 +82,7 @@ def is_bypassed(peer: str, forwarded: str, trusted: int | Networks) -> bool:
     """
     hops = _hops(peer, forwarded)
     first_address = _address(hops[0])
-    is_short = isinstance(trusted, int) and len(hops) <= trusted
+    is_short = isinstance(trusted_proxies, int) and len(hops) <= trusted_proxies
     return is_short and bool(first_address) and ip_address(first_address).is_global
 
 

@@ -42,7 +42,7 @@ REMOVED_VARIABLES = {
 #: The exit code after which gunicorn does not start its workers again.
 GUNICORN_GIVES_UP = 3
 
-_read_names: set[str] = set()  # All that were read.
+_read_names: set[str] = set()  # Names of variables that were read.
 
 
 @contextmanager
@@ -230,8 +230,8 @@ def broker(name: str, default: str) -> str:
     if address.startswith(("redis:", "rediss:")):
         is_valid = _is_redis_url(address)
     else:  # Celery takes a URL without scheme for an AMQP host.
-        is_known = separator and scheme.partition("+")[0] in TRANSPORT_ALIASES
-        is_valid = address.startswith("memory:") or is_known
+        is_celery_url = separator and scheme.partition("+")[0] in TRANSPORT_ALIASES
+        is_valid = address.startswith("memory:") or is_celery_url
     if not is_valid:
         raise ImproperlyConfigured(
             f"{name} must be like redis://:password@host:6379/0. Percent-encode special characters "

@@ -16,8 +16,7 @@ def bad_request(request, exception):
 
 def forbidden(request, exception):
     """In the admin, only logged-in users get this: others are asked to log in."""
-    is_panel = request.path.startswith(reverse("admin:index"))
-    return page(request, 403, is_panel=is_panel)
+    return page(request, 403, is_panel=request.path.startswith(reverse("admin:index")))
 
 
 def csrf_failure(request, reason=""):

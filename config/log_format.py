@@ -49,7 +49,7 @@ class LogContext(logging.Filter):
     def filter(self, record):
         record.request = _request_id.get()
         record.task = (current_task and current_task.request.id) or ""
-        record.of = record.request or record.task or "-"
+        record.context_id = record.request or record.task or "-"
         return True
 
 
@@ -89,7 +89,7 @@ class JsonFormatter(RedactingFormatter):
 FORMATTERS = {
     "text": {
         "()": RedactingFormatter,
-        "format": "%(asctime)s %(levelname)s %(name)s [%(of)s]: %(message)s",
+        "format": "%(asctime)s %(levelname)s %(name)s [%(context_id)s]: %(message)s",
     },
     "json": {"()": JsonFormatter},
 }

@@ -171,8 +171,8 @@ class ContentSecurityPolicy(ContentSecurityPolicyMiddleware):
 class SettingsFilter(SafeExceptionReporterFilter):
     """Hides settings that are URLs, which hold passwords, on error pages with DEBUG."""
 
-    names = SafeExceptionReporterFilter.hidden_settings.pattern
-    hidden_settings = re.compile(f"{names}|URL|LOCATION|WEBHOOK", re.IGNORECASE)
+    default_pattern = SafeExceptionReporterFilter.hidden_settings.pattern
+    hidden_settings = re.compile(f"{default_pattern}|URL|LOCATION|WEBHOOK", re.IGNORECASE)
 
 
 class RedactingFormatter(logging.Formatter):

@@ -45,7 +45,7 @@ class DigestConfig(AppConfig):
         subscription_hooks.list_interests = chips.plain_chips
         subscription_hooks.show_interests = chips.chips_of_form
         subscription_hooks.edit_interests = chips.apply_edit
-        subscription_hooks.panels["interests"].append(preference_panels.why_nothing_panel)
+        subscription_hooks.panels["interests"].append(preference_panels.empty_digests_panel)
         subscription_hooks.panels["learned"].append(preference_panels.feedback_panel)
         subscription_hooks.panels["delivery"].append(preference_panels.feed_panel)
 

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections import defaultdict
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -71,14 +72,14 @@ KINDS = list(_read_kinds())
 class Column(NamedTuple):
     """Some days, and their counts by series, or None if they were not counted."""
 
-    first: date
-    last: date
+    first_day: date
+    last_day: date
     values: list[int] | None
 
     @property
     def name(self) -> str:
-        last = date_format(self.last, "j M Y")
-        return last if self.first == self.last else f"{date_format(self.first, 'j M')} – {last}"
+        is_one_day, end = self.first_day == self.last_day, date_format(self.last_day, "j M Y")
+        return end if is_one_day else f"{date_format(self.first_day, 'j M')} – {end}"
 
 
 class Plot(NamedTuple):
@@ -109,10 +110,10 @@ class Plot(NamedTuple):
     @property
     def summary(self) -> str:
         """Return a sentence for screen readers."""
-        first, last = (date_format(day) for day in (self.columns[0].first, self.columns[-1].last))
+        start, end = map(date_format, (self.columns[0].first_day, self.columns[-1].last_day))
         figures = ", ".join(f"{series.name} {figure}" for series, figure in self.legend)
         return (
-            f"{self.kind.title} from {first} to {last}, {self.unit}: {figures}. "
+            f"{self.kind.title} from {start} to {end}, {self.unit}: {figures}. "
             "The table below has all figures."
         )
 
@@ -132,7 +133,7 @@ class Plot(NamedTuple):
             }
             for index, series in enumerate(self.kind.series)
         ]
-        labels = [date_format(column.last, "j M") for column in self.columns]
+        labels = [date_format(column.last_day, "j M") for column in self.columns]
         return json.dumps({"labels": labels, "datasets": datasets})
 
     @property
@@ -147,29 +148,30 @@ class Plot(NamedTuple):
         return ["–" if value is None else f"{value:,}" for value in values]
 
 
-def plots_of(days: int, today: date, live: dict[str, dict]) -> list[Plot]:
-    """Return the charts of the last days. `live`: today's counts by measure, where known."""
-    step = next(step for period, _, step in PERIODS if period == days)
-    rows: dict[date, dict[str, dict]] = {}
-    tallies = DailyCount.objects.filter(day__gt=today - days * DAY, day__lte=today)
-    for day, measure, counts in tallies.values_list("day", "measure", "counts"):
-        rows.setdefault(day, {})[measure] = counts
-    rows[today] = rows.get(today, {}) | live
-    last_days = [today - days_ago * DAY for days_ago in range(days - step, -1, -step)]
+def plots_of(period: int, today: date, counts_today: dict[str, dict]) -> list[Plot]:
+    """Return the charts of the last `period` days. `counts_today`: by measure, where known."""
+    column_days = next(column_days for days, _, column_days in PERIODS if days == period)
+    counts: dict[str, dict[date, dict]] = defaultdict(dict)
+    daily_counts = DailyCount.objects.filter(day__gt=today - period * DAY, day__lte=today)
+    for day, measure, day_counts in daily_counts.values_list("day", "measure", "counts"):
+        counts[measure][day] = day_counts
+    for measure, day_counts in counts_today.items():
+        counts[measure][today] = day_counts
+    last_days = [today - ago * DAY for ago in range(period - column_days, -1, -column_days)]
     return [
-        Plot(kind, [_column(kind, last - (step - 1) * DAY, last, rows) for last in last_days], step)
+        Plot(kind, [_column(kind, day, column_days, counts) for day in last_days], column_days)
         for kind in KINDS
     ]
 
 
-def _column(kind, first, last, rows) -> Column:
-    """Return the sums of some days, or the last of them for a level."""
-    days = [first + number * DAY for number in range((last - first).days + 1)]
-    counts = [rows[day][kind.measure] for day in days if kind.measure in rows.get(day, {})]
-    values = [[series.total(day_counts) for series in kind.series] for day_counts in counts]
+def _column(kind, last_day, column_days, counts) -> Column:
+    """Return the sums of the days until `last_day`, or the last counts of a level."""
+    days = [last_day - ago * DAY for ago in range(column_days - 1, -1, -1)]
+    day_counts = [counts[kind.measure][day] for day in days if day in counts[kind.measure]]
+    values = [[series.total(counted) for series in kind.series] for counted in day_counts]
     if not values or kind.is_level:
-        return Column(first, last, values[-1] if values else None)
-    return Column(first, last, list(map(sum, zip(*values, strict=True))))
+        return Column(days[0], last_day, values[-1] if values else None)
+    return Column(days[0], last_day, list(map(sum, zip(*values, strict=True))))
 
 
 def parse_period(text: str | None) -> int:

@@ -136,8 +136,8 @@ def _problems(user, now):
     """Return what is wrong, each with a button that the user may press, or a hint."""
     sending = status.sending_status(now)
     problems = [] if sending.grade == "on" else [("breaker", "", sending.text)]
-    alarms_here = [alarm for alarm in alarms.known_alarms(now) if alarm.name not in SHOWN_ELSEWHERE]
-    problems += [(alarm.name, alarm.subject, alarm.text) for alarm in alarms_here]
+    shown_alarms = [a for a in alarms.known_alarms(now) if a.name not in SHOWN_ELSEWHERE]
+    problems += [(alarm.name, alarm.subject, alarm.text) for alarm in shown_alarms]
     last_runs = health.last_harvests()
     titles = registry.titles(last_runs)
     alarmed_sources = {subject for name, subject, _ in problems if name == "source"}
@@ -244,8 +244,7 @@ def _letters_card(day):
     reason_start = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
     # Accepted letters have no reason: to look for it would double the time.
     reason_start = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=reason_start)
-    midnight = datetime.combine(day, time.min, UTC)
-    letters = db.rows_since(Letter, "created_at", midnight)
+    letters = db.rows_since(Letter, "created_at", datetime.combine(day, time.min, UTC))
     groups = list(letters.values_list("state", reason_start).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
@@ -261,9 +260,9 @@ def _letters_card(day):
 
 
 def _papers_card(today):
-    papers = Paper.objects.order_by("-day")
-    latest = papers.filter(day__lte=today + timedelta(days=1)).values_list("day", flat=True).first()
-    day_count, new_count = papers.filter(day=today).count(), Paper.objects.new_on(today).count()
+    days = Paper.objects.order_by("-day").values_list("day", flat=True)
+    latest_day = days.filter(day__lte=today + timedelta(days=1)).first()
+    day_count, new_count = days.filter(day=today).count(), Paper.objects.new_on(today).count()
     url = reverse("admin:digest_paper_changelist")
     rows = [
         _row("Today", day_count, f"{url}?day_from={today}&day_to={today}"),
@@ -272,7 +271,8 @@ def _papers_card(today):
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
-    return {"text": f"Latest papers: {date_format(latest) if latest else 'none yet'}", "rows": rows}
+    latest_text = date_format(latest_day) if latest_day else "none yet"
+    return {"text": f"Latest papers: {latest_text}", "rows": rows}
 
 
 def _ranking_card():

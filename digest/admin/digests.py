@@ -19,8 +19,8 @@ from subscriptions.admin.base import BaseModelAdmin
 
 class PickInline(widgets.ReadOnlyInline):
     model = Pick
-    fields = ["position", "title", "score_shown", "reason"]
-    readonly_fields = ["title", "score_shown", "reason"]
+    fields = ["position", "title", "score_text", "reason"]
+    readonly_fields = ["title", "score_text", "reason"]
 
     def get_queryset(self, request):
         picks = super().get_queryset(request).select_related("paper", "leader")
@@ -32,7 +32,7 @@ class PickInline(widgets.ReadOnlyInline):
         return paper_link(pick.paper)
 
     @display(description="Score")
-    def score_shown(self, pick):
+    def score_text(self, pick):
         return f"{pick.score:.2f}"
 
     @display(description="Reason")
@@ -50,7 +50,7 @@ class DayFilter(widgets.LetterDayFilter):
 
 @admin.register(Digest)
 class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
-    list_display = ["whose", "state", "why", "pick_count", "considered"]
+    list_display = ["subscriber_and_day", "state", "why", "pick_count", "considered"]
     list_filter = [("letter__state", widgets.LetterStateFilter), ("day", DayFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}
     list_filter_submit = True
@@ -59,7 +59,7 @@ class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
     search_help_text = "Email address, or part of one"
     ordering = ["-letter_id"]  # An index on the letters' state has this order.
     inlines = [PickInline]
-    fields = ["subscriber", "day", "email", "state", "why", "considered", "list_then"]
+    fields = ["subscriber", "day", "email", "state", "why", "considered", "stored_when_planned"]
     change_form_outer_after_template = "admin/digest/digest/preview.html"
 
     def get_queryset(self, request):
@@ -88,13 +88,12 @@ class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
         digest = get_object_or_404(self.get_queryset(request), pk=digest_id)
         if not self.has_view_permission(request, digest):
             raise PermissionDenied
-        picks = list(digest.picks.with_papers())
-        letter = compose.preview(digest, picks, digest.letter.kind)
+        letter = compose.preview(digest, list(digest.picks.with_papers()), digest.letter.kind)
         is_text = part == "text" or letter.payload
         return text_response(letter.text) if is_text else html_response(letter.html)
 
     @display(description="Digest")
-    def whose(self, digest):
+    def subscriber_and_day(self, digest):
         return widgets.with_day(digest.subscriber, digest.letter)
 
     @display(description="State")
@@ -111,7 +110,7 @@ class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
         return widgets.link(url, digest.letter)
 
     @display(description="Announced papers")
-    def list_then(self, digest):
+    def stored_when_planned(self, digest):
         """Return how much of the newest list was stored when the digest was planned."""
         template = "{had:,} of {announced:,} stored, arXiv's list of {day}"
         return template.format(**digest.receipt) if digest.receipt else None

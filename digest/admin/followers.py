@@ -18,8 +18,8 @@ def with_counts(topics) -> list[Topic]:
     One query for all: a subquery for each topic would look up each follower by itself.
     """
     topics = list(topics)
-    active = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.subscribed())
-    preferences = active.filter(topic__in=[topic.pk for topic in topics])
+    preferences = TopicPreference.objects.filter(subscriber__in=Subscriber.objects.subscribed())
+    preferences = preferences.filter(topic__in=[topic.pk for topic in topics])
     groups = preferences.values_list("topic", "stance").annotate(Count("pk"))
     counts = {(topic, stance): count for topic, stance, count in groups}
     for topic in topics:

@@ -32,8 +32,8 @@ class ObservationInline(widgets.ReadOnlyInline):
     """
 
     model = Observation
-    fields = ["day", "source", "upvotes_said", "comments_said", "stars_said"]
-    readonly_fields = ["upvotes_said", "comments_said", "stars_said"]
+    fields = ["day", "source", "upvotes_text", "comments_text", "stars_text"]
+    readonly_fields = ["upvotes_text", "comments_text", "stars_text"]
     ordering = ["-day", "source"]
     formset = PagedFormSet
     per_page = 10
@@ -47,15 +47,15 @@ class ObservationInline(widgets.ReadOnlyInline):
         return super().get_queryset(request).annotate(**previous_values)
 
     @display(description="Upvotes")
-    def upvotes_said(self, observation):
+    def upvotes_text(self, observation):
         return _with_change(observation, "upvotes")
 
     @display(description="Comments")
-    def comments_said(self, observation):
+    def comments_text(self, observation):
         return _with_change(observation, "num_comments")
 
     @display(description="GitHub stars")
-    def stars_said(self, observation):
+    def stars_text(self, observation):
         return _with_change(observation, "github_stars")
 
 
@@ -74,6 +74,7 @@ def _with_change(observation, field):
     return format_html(template, f"{count:,}", change)
 
 
+MAIN_FIELDS = ["title", "abstract", "byline", "institutions", "category_list", "link"]
 UPDATE_FIELDS = ["version", "withdrawn", "code", "journal_ref", "doi", "comments", "license"]
 DETAIL_FIELDS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_at", "picked"]
 
@@ -82,7 +83,7 @@ DETAIL_FIELDS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_a
 class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     """Read-only: the next harvest would overwrite changes."""
 
-    list_display = ["short_title", "id", "day", "areas", "upvotes", "sample"]
+    list_display = ["short_title", "id", "day", "category_list", "upvotes", "sample"]
     list_filter = [
         ("day", RangeDateFilter),
         ("is_withdrawn", BooleanRadioFilter),
@@ -93,7 +94,7 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
     search_help_text = "Words of the title, or an id"
     sortable_by = ["day", "id"]
     fieldsets = [
-        (None, {"fields": ["title", "abstract", "byline", "institutions", "areas", "where"]}),
+        (None, {"fields": MAIN_FIELDS}),
         ("Updates", {"fields": UPDATE_FIELDS}),
         ("Details", {"fields": DETAIL_FIELDS}),
     ]
@@ -117,7 +118,7 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
         return widgets.min_width(Truncator(paper.title).chars(80))
 
     @display(description="Categories")
-    def areas(self, paper):
+    def category_list(self, paper):
         return ", ".join(paper.categories)
 
     @display(description="Sample")
@@ -129,7 +130,7 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
         return ", ".join(paper.authors)
 
     @display(description="Link")
-    def where(self, paper):
+    def link(self, paper):
         return external_link(paper.link)
 
     @display(description="Withdrawn")

@@ -37,9 +37,9 @@ from subscriptions.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
-MAX_TRIAL_PAPERS = 5  # Of a trial.
-MAX_NAME_LENGTH = 14  # Names of leases put up to 6 characters before it.
-DAYS = 7
+MAX_TRIAL_PAPERS = 5
+MAX_NAME_LENGTH = 14  # The name of a lease has up to 6 more characters.
+RATE_DAYS = 7
 FIXED_TEXT = "Fixed by {} in the environment."
 UNTRIED_TEXT = "Not yet tried with the real service: please report what you see."
 #: What an error says -> what to do.
@@ -53,7 +53,7 @@ def with_remedy(error: str) -> str:
 
 
 class ArchivesField(CategoriesField):
-    listed = staticmethod(taxonomy.checked_names)
+    parse_names = staticmethod(taxonomy.checked_names)
 
 
 class SourceForm(forms.ModelForm):
@@ -90,7 +90,6 @@ class SourceConfigAdmin(BaseModelAdmin):
         return bool(obj and obj.feed_url) and super().has_delete_permission(request, obj)
 
     def get_fieldsets(self, request, obj=None):
-        facts = ["last_run", "papers_a_day", "problem"] if obj else []
         if obj is None or obj.feed_url:
             fields, is_tried = ["title", "feed_url", "completes", "is_on"], obj is None
             if not self.has_change_permission(request, obj):
@@ -100,7 +99,8 @@ class SourceConfigAdmin(BaseModelAdmin):
             is_tried = registry.SOURCES[obj.name].is_tried
         if obj and obj.name == "arxiv":
             fields.append("fixed_categories" if settings.ARXIV_CATEGORIES else "categories")
-        return [(None, {"fields": fields + facts, "description": "" if is_tried else UNTRIED_TEXT})]
+        fields += ["last_run", "papers_a_day", "problem"] if obj else []
+        return [(None, {"fields": fields, "description": "" if is_tried else UNTRIED_TEXT})]
 
     def get_changeform_initial_data(self, request):
         return {"is_on": True}
@@ -118,7 +118,7 @@ class SourceConfigAdmin(BaseModelAdmin):
     def render_change_form(self, request, context, obj=None, **kwargs):
         if obj is not None:
             context["is_enabled"] = obj.name in registry.enabled()
-            context["last"] = _last_run(obj)
+            context["last_run"] = _last_run(obj)
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     @method_decorator(require_POST)
@@ -129,7 +129,7 @@ class SourceConfigAdmin(BaseModelAdmin):
             raise PermissionDenied
         if source_config is None:
             raise Http404
-        papers, problem = [], ""
+        papers = []
         try:
             batch = harvest.first_batch(registry.source_named(source_config.name), timezone.now())
             papers = [record for record in batch.records if record.title][:MAX_TRIAL_PAPERS]
@@ -144,39 +144,39 @@ class SourceConfigAdmin(BaseModelAdmin):
         return self.render_page(request, "admin/digest/sourceconfig/tried.html", **context)
 
     @display(description="State")
-    def state(self, row):
-        is_on = row.name in registry.enabled()
-        note = "" if settings.SOURCES is None or row.feed_url else FIXED_TEXT.format("SOURCES")
+    def state(self, config):
+        is_on = config.name in registry.enabled()
+        note = "" if settings.SOURCES is None or config.feed_url else FIXED_TEXT.format("SOURCES")
         return format_html("{} {}", badge("on", "good") if is_on else badge("off", "quiet"), note)
 
     @display(description="Categories")
-    def fixed_categories(self, row):
+    def fixed_categories(self, config):
         return f"{', '.join(settings.ARXIV_CATEGORIES)}. {FIXED_TEXT.format('ARXIV_CATEGORIES')}"
 
     @display(description="Last run")
-    def last_run(self, row):
-        if (run := _last_run(row)) is None:
+    def last_run(self, config):
+        if (run := _last_run(config)) is None:
             return "None yet"
         url = reverse("admin:digest_harvest_change", args=[run.pk])
         run_link = min_width(link(url, date_format(run.touched_at, "j F Y, H:i")))
         return format_html("{} {}", harvest_badge(run, timezone.now()), run_link)
 
-    @display(description=f"New a day ({DAYS} days)")
-    def papers_a_day(self, row):
-        since = timezone.now() - timedelta(days=DAYS)
-        runs = Harvest.objects.filter(source=row.name, since=None, started_at__gt=since)
-        return f"{(runs.aggregate(new=Sum('new'))['new'] or 0) / DAYS:,.0f}"
+    @display(description=f"New a day ({RATE_DAYS} days)")
+    def papers_a_day(self, config):
+        since = timezone.now() - timedelta(days=RATE_DAYS)
+        runs = Harvest.objects.filter(source=config.name, since=None, started_at__gt=since)
+        return f"{(runs.aggregate(new=Sum('new'))['new'] or 0) / RATE_DAYS:,.0f}"
 
     @display(description="Problem")
-    def problem(self, row):
-        run = _last_run(row)
+    def problem(self, config):
+        run = _last_run(config)
         if run is None or run.state != Harvest.State.FAILED:
             return ""
         return min_width(with_remedy(run.result.rpartition("Failed: ")[2]))
 
 
-def _last_run(row):
-    return Harvest.objects.filter(source=row.name, since=None).first()
+def _last_run(config):
+    return Harvest.objects.filter(source=config.name, since=None).first()
 
 
 def _unused_name(title):

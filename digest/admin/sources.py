@@ -68,13 +68,13 @@ class FetchForm(BaseDialogForm):
 @admin.register(Harvest)
 class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
     actions_list = ["fetch"]
-    list_display = ["what", "started_at", "touched_at", "state_said", "new", "short_said"]
+    list_display = ["source_text", "started_at", "touched_at", "state_badge", "new", "short_result"]
     list_filter = [SourceFilter, ("state", ChoicesDropdownFilter)]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
     date_hierarchy = "started_at"
     list_per_page = 50
     fieldsets = [
-        (None, {"fields": ["what", "state_said", "result"]}),
+        (None, {"fields": ["source_text", "state_badge", "result"]}),
         ("Papers", {"fields": ["records", "new", "changed", "unreadable"]}),
         ("Run", {"fields": ["today", "started_at", "touched_at", "ended_at", "cursor"]}),
     ]
@@ -113,22 +113,22 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
         return hx_redirect("admin:digest_harvest_changelist")
 
     @display(description="Source", ordering="source")
-    def what(self, run):
+    def source_text(self, run):
         return f"{run.source}, from {date_format(run.since)}" if run.since else run.source
 
     @display(description="State", ordering="state")
-    def state_said(self, run):
+    def state_badge(self, run):
         return harvest_badge(run, timezone.now())
 
     @display(description="Result")
-    def short_said(self, run):
+    def short_result(self, run):
         return min_width(Truncator(run.result).chars(120))
 
 
 @admin.register(Coverage)
 class CoverageAdmin(ReadOnlyMixin, BaseModelAdmin):
-    list_display = ["day", "what", "state_said", "announced", "stored", "short_note"]
-    list_display_links = ["what"]
+    list_display = ["day", "list_name", "state_badge", "announced", "stored", "short_note"]
+    list_display_links = ["list_name"]
     list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
@@ -136,17 +136,17 @@ class CoverageAdmin(ReadOnlyMixin, BaseModelAdmin):
     search_help_text = "Category, or part of one"
     date_hierarchy = "day"
     list_per_page = 50
-    fields = ["day", "source", "category", "state_said"]
+    fields = ["day", "source", "category", "state_badge"]
     fields += ["announced", "stored", "note", "checked_at"]
 
     @display(description="List", ordering="category")
-    def what(self, row):
-        return f"{row.source}: {row.category}"
+    def list_name(self, coverage):
+        return f"{coverage.source}: {coverage.category}"
 
     @display(description="State", ordering="state")
-    def state_said(self, row):
-        return badge(row.get_state_display(), COVERAGE_TONES[row.state])
+    def state_badge(self, coverage):
+        return badge(coverage.get_state_display(), COVERAGE_TONES[coverage.state])
 
     @display(description="Note")
-    def short_note(self, row):
-        return min_width(Truncator(row.note).chars(120))
+    def short_note(self, coverage):
+        return min_width(Truncator(coverage.note).chars(120))

@@ -1,4 +1,4 @@
-"""What a subscriber got on each of the last days, and why nothing on other days."""
+"""What a subscriber was sent on each of the last days, or why there was no digest."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -16,10 +16,10 @@ DAYS = 14
 
 @dataclass(frozen=True)
 class Day:
-    """One local day of a subscriber: its digest, if there is one, and a sentence on it."""
+    """One local day of a subscriber: its digest, if there is one, and a sentence about it."""
 
     day: date
-    said: str
+    text: str
     digest: Digest | None = None
     picks: list[Pick] = field(default_factory=list)
 
@@ -32,27 +32,27 @@ def history_of(subscriber: Subscriber, now) -> list[Day]:
     confirmed_day = schedule.local_day(subscriber.confirmed_at, subscriber.zone)
     first_day = max(confirmed_day, today - timedelta(days=DAYS - 1))
     digests = Digest.objects.filter(subscriber=subscriber, day__gte=first_day)
-    picks = Prefetch("picks", queryset=Pick.objects.with_papers(), to_attr="leading")
+    picks = Prefetch("picks", queryset=Pick.objects.with_papers(), to_attr="whole_picks")
     digests = digests.select_related("letter__subscriber").prefetch_related(picks)
-    by_day = {
-        digest.day: Day(digest.day, status.describe(digest.letter, now), digest, digest.leading)
+    digest_days = {
+        digest.day: Day(digest.day, status.describe(digest.letter, now), digest, digest.whole_picks)
         for digest in digests
     }
-    day_list = [today - timedelta(days=n) for n in range((today - first_day).days + 1)]
-    return [by_day.get(day) or Day(day, _why_no_digest(subscriber, day, now)) for day in day_list]
+    days = [today - timedelta(days=n) for n in range((today - first_day).days + 1)]
+    return [digest_days.get(day) or Day(day, _why_no_digest(subscriber, day, now)) for day in days]
 
 
 def why_stopped(subscriber: Subscriber, day: date) -> str:
     """Return what stops a subscriber's digests on a local day, or an empty string."""
 
-    def is_since(moment):
+    def has_happened(moment):
         return moment is not None and schedule.local_day(moment, subscriber.zone) <= day
 
-    if is_since(subscriber.suppressed_at):
+    if has_happened(subscriber.suppressed_at):
         by_operator = subscriber.suppressed_by == Subscriber.Suppression.OPERATOR
         reason = by_operator and subscriber.suppressed_reason.rstrip(".")
         return f"Blocked: {reason or subscriber.get_suppressed_by_display()}."
-    if is_since(subscriber.unsubscribed_at):
+    if has_happened(subscriber.unsubscribed_at):
         return "Unsubscribed."
     if subscriber.confirmed_at is None:
         return "Not confirmed yet."
@@ -67,8 +67,7 @@ def _why_no_digest(subscriber, day, now) -> str:
         return text
     due_at = subscriber.next_due_at
     if due_at and schedule.local_day(due_at, subscriber.zone) == day:
-        local_due_at = due_at.astimezone(subscriber.zone)
-        return f"Due at {local_due_at:%H:%M} ({subscriber.timezone})."
+        return f"Due at {due_at.astimezone(subscriber.zone):%H:%M} ({subscriber.timezone})."
     if subscriber.is_monthly or not schedule.is_digest_day(day, subscriber.weekdays):
         return "Not a delivery day."
     return "No digest: paused, other settings, or a digest of another day."

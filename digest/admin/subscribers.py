@@ -42,7 +42,7 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
         return [*self.inlines, *([ZoteroInline] if libraries.exists() else [])]
 
     def render_change_form(self, request, context, obj=None, **kwargs):
-        context["why"] = _why_nothing(obj, timezone.now()) if obj else ""
+        context["why"] = _why_no_papers(obj, timezone.now()) if obj else ""
         context["days"] = [
             (day, letter_badge(day.digest.letter) if day.digest else "")
             for day in (subscriber_history.history_of(obj, timezone.now()) if obj else ())
@@ -64,12 +64,12 @@ class SubscriberWithDigestsAdmin(SubscriberAdmin):
         context = {"original": subscriber, "digest": digest, "today": today}
         context["has_email"] = digest and _email_html(subscriber, digest, now)
         context["has_forecast"] = _email_html(subscriber, None, now)
-        context["why"] = _why_nothing(subscriber, now)
+        context["why"] = _why_no_papers(subscriber, now)
         context["title"] = f"Preview emails to {subscriber}"
         return self.render_page(request, "admin/subscriptions/subscriber/preview.html", **context)
 
 
-def _why_nothing(subscriber, now) -> str:
+def _why_no_papers(subscriber, now) -> str:
     """Return why a subscriber gets no papers, or an empty string."""
     if text := subscriber_history.why_stopped(subscriber, schedule.local_day(now, subscriber.zone)):
         return text
@@ -81,8 +81,8 @@ def _why_nothing(subscriber, now) -> str:
 
 
 @email_view
-def _email_frame(request, *digest):
-    return html_response(_email_html(*digest))
+def _email_frame(request, subscriber, digest, now):
+    return html_response(_email_html(subscriber, digest, now))
 
 
 def _email_html(saved_subscriber, digest, now) -> str:

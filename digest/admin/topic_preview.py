@@ -24,14 +24,14 @@ class CategoriesField(forms.CharField):
     """Categories, separated by commas. Cleans to a list of their names."""
 
     widget = UnfoldAdminTextInputWidget
-    listed = staticmethod(registry.canonical_categories)
+    parse_names = staticmethod(registry.canonical_categories)
 
     def prepare_value(self, value):
         return ", ".join(value) if isinstance(value, list) else value
 
     def clean(self, value):
         try:
-            return self.listed(super().clean(value).split(","))
+            return self.parse_names(super().clean(value).split(","))
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
 
@@ -58,12 +58,12 @@ def match_context(params: QueryDict | None, saved_topic: Topic | None) -> dict:
         return _matches(saved_topic, None) if saved_topic else {}
     form = QueryForm(params)
     if not form.is_valid():
-        return {"refused": [error for errors in form.errors.values() for error in errors]}
+        return {"errors": [error for errors in form.errors.values() for error in errors]}
     return _matches(Topic(**form.cleaned_data), saved_topic)
 
 
-def without_matches(topics) -> tuple[list[int], str]:
-    """Return the ids of the topics that no new paper matches, and why that is not known."""
+def unmatched_topics(topics) -> tuple[list[int], str]:
+    """Return the ids of topics that no new paper matches, or the reason why they are unknown."""
     from digest.personalization.profiles import to_interest
     from digest.ranking.parameters import Parameters
     from digest.ranking.retrieval import retrieve
@@ -73,10 +73,10 @@ def without_matches(topics) -> tuple[list[int], str]:
         interests = [to_interest(topic) for topic in topic_list]
         results = retrieve(window.model, window.papers, interests, Parameters.of(settings.RANKING))
         pairs = zip(topic_list, results, strict=True)
-        return {"quiet": [row.pk for row, result in pairs if not (result.margins >= 0).any()]}
+        return {"quiet": [topic.pk for topic, result in pairs if not (result.margins >= 0).any()]}
 
     context = _call_with_window(find_unmatched)
-    return context.get("quiet", []), " ".join(context.get("refused", []))
+    return context.get("quiet", []), " ".join(context.get("errors", []))
 
 
 def _matches(topic, saved_topic):
@@ -84,7 +84,7 @@ def _matches(topic, saved_topic):
 
 
 def _call_with_window(rank):
-    """Return what `rank` returns for the new papers, or the reason for which it can't be asked."""
+    """Return the context that `rank` makes of the new papers, or one that says why it cannot."""
     # The model, which only pages that rank import.
     from digest.indexing.candidate_windows import announced
     from digest.indexing.model_store import NotFitted, in_use
@@ -93,9 +93,9 @@ def _call_with_window(rank):
         with slots.slot():
             return rank(announced(in_use(), schedule.local_day(timezone.now(), UTC)))
     except slots.Busy:
-        return {"refused": ["The server is busy. Try again in a moment."]}
+        return {"errors": ["The server is busy. Try again in a moment."]}
     except NotFitted:
-        return {"refused": ["No ranking model yet. The first import of papers makes one."]}
+        return {"errors": ["No ranking model yet. The first import of papers makes one."]}
 
 
 def _rank_matches(window, topic, saved_topic):
@@ -109,8 +109,8 @@ def _rank_matches(window, topic, saved_topic):
     parameters, interest = Parameters.of(settings.RANKING), to_interest(topic)
     ids = window.papers.ids
     choices = matches(window.model, window.papers, interest, MAX_PAPERS, parameters)
-    compared = [interest, to_interest(saved_topic)] if saved_topic else [interest]
-    results = retrieve(window.model, window.papers, compared, parameters)
+    interests = [interest, to_interest(saved_topic)] if saved_topic else [interest]
+    results = retrieve(window.model, window.papers, interests, parameters)
     matching_papers = (result.papers[result.margins >= 0] for result in results)
     new_ids, *old_ids = ([ids[paper] for paper in papers] for papers in matching_papers)
     return {

@@ -65,7 +65,7 @@ class OwnerFilter(DropdownFilter):
 
     def _unmatched(self, request, topics):
         """Return the topics that no new paper matches."""
-        topic_ids, problem = topic_preview.without_matches(topics)
+        topic_ids, problem = topic_preview.unmatched_topics(topics)
         if problem:
             messages.warning(request, problem)
         return topics.filter(pk__in=topic_ids)

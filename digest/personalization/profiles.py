@@ -45,7 +45,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     models = ReaderModel.objects.filter(among("subscriber", learner_ids))
     models = list(models.annotate(has_library=Exists(library)))
     embeddings_by_id = _mean_embeddings([model.subscriber_id for model in models])
-    learned_fields = {}  # The fields `learned` and `has_enough_liked` of the profile, by subscriber id.
+    learned_fields = {}  # Subscriber id -> `learned` and `has_enough_liked` of the profile.
     for model in models:
         learned = None
         if model.terms:

@@ -43,19 +43,19 @@ Send an API token as Authorization: Bearer TOKEN. Make one in the preferences, t
 
 
 def endpoint(*methods):
-    """Decorate a view that takes a subscriber and returns a response, or what is answered as JSON.
+    """Decorate a view that takes a subscriber and returns a response, or data to send as JSON.
 
     It may raise BadRequest, Http404 or Subscriber.DoesNotExist.
     """
-    allowed = [*methods, *(["HEAD"] if "GET" in methods else [])]
+    allowed_methods = [*methods, *(["HEAD"] if "GET" in methods else [])]
 
     def decorate(view):
         @csrf_exempt  # There is no cookie to misuse.
         @wraps(view)
         def answer_request(request, **kwargs):
-            if request.method not in allowed:
+            if request.method not in allowed_methods:
                 message = f"Use {' or '.join(methods)} at this address."
-                return _error_response(405, message, Allow=", ".join(allowed))
+                return _error_response(405, message, Allow=", ".join(allowed_methods))
             now = timezone.now()
             try:
                 subscriber = _authenticate(request, now)
@@ -105,12 +105,8 @@ def latest_digest(subscriber) -> dict:
     """Return the latest digest that was sent, which is the one that the web shows."""
     digest, papers = sent_digests(subscriber).first(), []
     for pick in attach(subscriber, digest.picks.with_papers()) if digest else ():
-        fields = {
-            "reason": reason_of(pick),
-            "score": round(pick.score, 4),
-            "section": pick.group or "new",
-        }
-        fields["similar"] = [paper.pk for paper in pick.folded]
+        fields = {"reason": reason_of(pick), "score": round(pick.score, 4)}
+        fields |= {"section": pick.group or "new", "similar": [paper.pk for paper in pick.folded]}
         summary = pick.paper.llm_summary
         fields["summary"] = summary and model_to_dict(summary, SUMMARY_FIELDS)
         papers.append(_paper_fields(pick.paper) | _feedback_fields(pick.feedback) | fields)
@@ -162,10 +158,10 @@ def saved(request, subscriber, now):
     """A page of the reading list, the latest first."""
     pages = Paginator(reading_list.saved_papers(subscriber), PAGE_SIZE)
     page, papers = pages.get_page(request.GET.get("page")), []
-    for row in page:
-        fields = {"saved_at": row.saved_since, "read_at": row.read_at}
-        fields |= {"note": row.note, "labels": row.label_list}
-        papers.append(_paper_fields(row.paper) | _feedback_fields(row) | fields)
+    for saved_row in page:
+        fields = {"saved_at": saved_row.saved_since, "read_at": saved_row.read_at}
+        fields |= {"note": saved_row.note, "labels": saved_row.label_list}
+        papers.append(_paper_fields(saved_row.paper) | _feedback_fields(saved_row) | fields)
     return {"count": pages.count, "page": page.number, "pages": pages.num_pages, "papers": papers}
 
 
@@ -181,7 +177,7 @@ def feedback(request, subscriber, now):
 
 
 def store_feedback(subscriber, identity, value, now) -> dict:
-    """Store feedback and return what holds then. Raises BadRequest or Http404."""
+    """Store feedback and return the stored state. Raises BadRequest or Http404."""
     if value not in VALUES:
         raise BadRequest(f"The value must be one of {', '.join(VALUES)}.")
     paper = _find_paper(identity)
@@ -201,14 +197,12 @@ def entries(request, subscriber, now):
                 lines = [f"{name}: {' '.join(errors)}" for name, errors in form.errors.items()]
                 raise BadRequest(" ".join(lines))
         preferences.change(subscriber, form.topic_selection(), {}, now=now)
-    initial, own_entries = (
-        InterestsForm.of(subscriber).initial,
-        interests.stored_entries(subscriber),
-    )
+    initial = InterestsForm.of(subscriber).initial
+    stored_entries = interests.stored_entries(subscriber)
     topics = Topic.objects.curated().values("slug", "name")
     answer = {name: list(topics.filter(slug__in=initial[name])) for name in ("topics", "mute")}
     for name, is_muted in (("interests", False), ("muted_interests", True)):
-        field_entries = [entry for entry in own_entries if entry.is_muted == is_muted]
+        field_entries = [entry for entry in stored_entries if entry.is_muted == is_muted]
         answer[name] = [
             {"line": line, "kind": entry.kind, "text": entry.text}
             for line, entry in zip(initial[name], field_entries, strict=True)
@@ -253,6 +247,7 @@ def _paper_fields(paper):
     return fields
 
 
-def _feedback_fields(row):
-    """Return a subscriber's feedback on a paper. `row`: Feedback, or None."""
-    return {"opinion": row.opinion if row else "", "is_saved": bool(row and row.saved_since)}
+def _feedback_fields(feedback):
+    """Return the fields of a subscriber's feedback on a paper, which may be None."""
+    is_saved = bool(feedback and feedback.saved_since)
+    return {"opinion": feedback.opinion if feedback else "", "is_saved": is_saved}

@@ -1,4 +1,4 @@
-"""What was understood of the interests that somebody typed: a chip for each entry, as HTML.
+"""How the interests that somebody typed were read: a chip for each entry, as HTML.
 
 A button of a chip sends the number of its entry and the line that replaces it, empty to remove it:
 `apply_edit` returns the form with that change.
@@ -44,9 +44,9 @@ from subscriptions.models import Subscriber, Topic
 
 FIELDS = ("interests", "muted_interests")
 MAX_CHIP_LENGTH = 60  # Characters of a chip.
-MAX_BROADER = 3  # Phrases, and topics.
+MAX_BROADER = 3  # Suggested phrases, and as many topics.
 MAX_DIGITS = 6  # Of the number of an entry.
-MAX_UNKNOWN = 5  # Words that are named.
+MAX_UNKNOWN = 5  # Unknown words in a hint.
 MAX_SUGGESTIONS = 3  # Of a page: each compares a word with all known ones.
 SEARCH_KINDS = (WORDS, AUTHOR, CATEGORY, "")
 #: Letters of other scripts, and words that sentences in German and French have.
@@ -149,8 +149,8 @@ def _topics_of(entries, subscriber=None) -> dict[Entry, Topic]:
     slugs = {entry.slug for entry in entries if entry.slug}
     curated = Topic.objects.in_bulk(slugs, field_name="slug")
     has_papers = subscriber and any(entry.kind in (PAPER, ORCID) for entry in entries)
-    rows = subscriber.own_topics.select_related("added_paper") if has_papers else ()
-    own_topics = {(topic.kind, topic.query): topic for topic in rows}
+    topics = subscriber.own_topics.select_related("added_paper") if has_papers else ()
+    own_topics = {(topic.kind, topic.query): topic for topic in topics}
     return {
         entry: curated.get(entry.slug)
         or own_topics.get((entry.kind, entry.text))
@@ -167,14 +167,14 @@ def render(
     subscriber: Subscriber | None = None,
 ) -> str:
     """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`."""
-    reader, topics = _Reader(name), _topics_of(entries, subscriber)
+    presenter, topics = _EntryPresenter(name), _topics_of(entries, subscriber)
     texts = texts_of(topics.values())
     chips = []
     for entry in entries:
         title, _abstract = texts.get(entry.text, ("", ""))
         is_unresolved = entry.kind in (PAPER, ORCID) and not title
-        hint = _look_up_hint(topics[entry]) if is_unresolved else reader.hint(entry)
-        chips.append(Chip(entry, reader.line(entry), counts.get(entry), hint, title))
+        hint = _look_up_hint(topics[entry]) if is_unresolved else presenter.hint(entry)
+        chips.append(Chip(entry, presenter.line(entry), counts.get(entry), hint, title))
     context = {"chips": chips, "name": name, "action": action}
     return render_to_string("digest/_entries.html", context)
 
@@ -206,44 +206,44 @@ def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str
     Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
     the entries.
     """
-    reader = _Reader("interests")
+    presenter = _EntryPresenter("interests")
     positions: dict[Entry, int] = {}
-    own_terms: set[str] = set()
+    entry_terms: set[str] = set()
     for position, entry in enumerate(entries):
         if entry.is_muted or entry.kind not in (WORDS, ""):
             continue
-        own_terms.update(terms(entry.text))
-        if reader.knows_papers and reader.vocabulary.suggestion(entry.text):
+        entry_terms.update(terms(entry.text))
+        if presenter.knows_papers and presenter.vocabulary.suggestion(entry.text):
             continue  # Its chip offers the right spelling.
         words = entry.text.split()
-        for part in (words[:-1], words[1:]):
-            if text := trimmed(" ".join(part)):
+        for shorter in (words[:-1], words[1:]):
+            if text := trimmed(" ".join(shorter)):
                 positions.setdefault(Entry(WORDS, text), position)
     counts = count_matches([*positions], now, window)
-    shared = {
-        topic.name: len(own_terms & {*terms(f"{topic.name} {topic.query}")})
+    term_counts = {
+        topic.name: len(entry_terms & {*terms(f"{topic.name} {topic.query}")})
         for topic in Topic.objects.offered().by_subject()
     }
-    edits = [(phrase.text, f"{positions[phrase]}:{reader.line(phrase)}") for phrase in _top(counts)]
-    return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _top(shared))]
+    edits = [(entry.text, f"{positions[entry]}:{presenter.line(entry)}") for entry in _top(counts)]
+    return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _top(term_counts))]
 
 
 def _top(counts):
-    """Return the keys with the highest counts, without those with none."""
+    """Return the keys with the highest counts above zero."""
     return [key for key, count in Counter(counts).most_common(MAX_BROADER) if count]
 
 
 def searchable_lines(entries: Sequence[Entry]) -> list[str]:
-    """Return the lines of entries whose words papers have, for searches of earlier ones."""
-    reader = _Reader("interests")
-    if not reader.knows_papers:
+    """Return the lines of entries all of whose words occur in papers, to search earlier papers."""
+    presenter = _EntryPresenter("interests")
+    if not presenter.knows_papers:
         return []
     followed = [entry for entry in entries if not entry.is_muted and entry.kind in SEARCH_KINDS]
-    return [entry.text for entry in followed if not reader.unknown_words(entry)]
+    return [entry.text for entry in followed if not presenter.unknown_words(entry)]
 
 
 def apply_edit(params: QueryDict, subscriber: Subscriber | None = None) -> QueryDict:
-    """Return what a form has sent, with the change that a button of a chip asks for."""
+    """Return the fields that a form sent, with the change that a chip's button requests."""
     params = params.copy()
     for name in FIELDS:
         with suppress(ValidationError):
@@ -253,8 +253,8 @@ def apply_edit(params: QueryDict, subscriber: Subscriber | None = None) -> Query
             continue
         with suppress(ValidationError):
             entries = _read(name, QueriesField().clean(params.get(name, "")), subscriber)
-            reader, position = _Reader(name), int(number)
-            lines = [reader.line(entry) for entry in entries]
+            presenter, position = _EntryPresenter(name), int(number)
+            lines = [presenter.line(entry) for entry in entries]
             params[f"removed_{name}"] = "" if line else "".join(lines[position : position + 1])
             lines[position : position + 1] = [line] if line else []
             params[name] = "\n".join(dict.fromkeys(lines))
@@ -266,8 +266,8 @@ def _read(name, text, subscriber):
     return interests.read(*fields, subscriber) if text.strip() else []
 
 
-class _Reader:
-    """Finds the lines of a field's entries, and what to say of them."""
+class _EntryPresenter:
+    """Writes the line of each entry of a field, and a hint about it."""
 
     def __init__(self, name: str) -> None:
         # numpy, which only processes that read interests import.
@@ -292,8 +292,8 @@ class _Reader:
         if kind == TOPIC:
             line = self.line(replace(entry, kind=WORDS, slug=""))
             return Hint(_("One of our topics."), _("Search for the words instead"), line)
-        if kind == "" and (reading := self._current_reading(entry)):
-            return Hint(_("We would now read this as %s.") % reading[0], _("Use"), reading[1])
+        if kind == "" and (hint := self._new_reading_hint(entry)):
+            return hint
         if not self.knows_papers or entry.is_muted or categories_named(text):
             return None
         unknown_words = self.unknown_words(entry)
@@ -305,14 +305,15 @@ class _Reader:
             return Hint(message % " ".join(unknown_words)) if unknown_words else None
         return self._words_hint(text, unknown_words, is_text=kind == TEXT)
 
-    def _current_reading(self, entry):
-        """Return how an entry from before there were kinds would be read now, if that differs."""
+    def _new_reading_hint(self, entry):
+        """Offer the new reading of an entry saved before there were kinds, if it differs."""
         readings = entry_lines.read(entry.text, self.vocabulary)
-        readings = [replace(new, is_muted=new.is_muted != entry.is_muted) for new in readings]
+        readings = [replace(r, is_muted=r.is_muted != entry.is_muted) for r in readings]
         has_same_mutes = all(r.is_muted == entry.is_muted and not r.slug for r in readings)
         if has_same_mutes and _match_keys([entry]) == _match_keys(readings):
             return None
-        return ", ".join(Chip(r).text for r in readings), "\n".join(map(self.line, readings))
+        message = _("We would now read this as %s.") % ", ".join(Chip(r).text for r in readings)
+        return Hint(message, _("Use"), "\n".join(map(self.line, readings)))
 
     def unknown_words(self, entry: Entry) -> list[str]:
         """Return the words of an entry that no author's name has, or no paper."""
@@ -372,8 +373,8 @@ def _match_keys(entries):
     from digest.personalization.profiles import to_interest
 
     parsed = [to_interest(topic) for topic in _topics_of(entries).values()]
-    names = ("lines", "categories", "authors")
-    return [{key for interest in parsed for key in getattr(interest, name)} for name in names]
+    attributes = ("lines", "categories", "authors")
+    return [{key for interest in parsed for key in getattr(interest, name)} for name in attributes]
 
 
 def _why_unread(text):

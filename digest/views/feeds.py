@@ -66,7 +66,7 @@ class JsonFeed(Atom):
     suffix = "-json"
 
     def write(self, outfile, encoding):
-        channel, items = self.feed, []
+        items = []
         for entry in self.items:
             html = entry["description"]
             item = {"id": entry["unique_id"], "url": entry["link"], "title": entry["title"]}
@@ -76,10 +76,10 @@ class JsonFeed(Atom):
             item["date_modified"] = rfc3339_date(entry["updateddate"])
             item["authors"] = [{"name": name} for name in entry["authors"]]
             items.append(item)
-        feed = {"version": "https://jsonfeed.org/version/1.1", "title": channel["title"]}
-        feed |= {"description": channel["subtitle"], "language": channel["language"]}
-        feed |= {"home_page_url": channel["link"], "feed_url": channel["feed_url"]}
-        feed |= {"authors": [{"name": channel["author_name"]}], "items": items}
+        feed = {"version": "https://jsonfeed.org/version/1.1", "title": self.feed["title"]}
+        feed |= {"description": self.feed["subtitle"], "language": self.feed["language"]}
+        feed |= {"home_page_url": self.feed["link"], "feed_url": self.feed["feed_url"]}
+        feed |= {"authors": [{"name": self.feed["author_name"]}], "items": items}
         outfile.write(json.dumps(feed, ensure_ascii=False))
 
 
@@ -198,11 +198,11 @@ def reader(request, token, feed_type=Atom):
                 "preferences have the new feed."
             )
         return HttpResponse(message, "text/plain; charset=utf-8", status=410)
-    leading = Pick.objects.leading().filter(subscriber=subscriber)
-    sent_picks = leading.exclude(digest__letter__state__in=Letter.UNSENT)
+    leading_picks = Pick.objects.leading().filter(subscriber=subscriber).select_related("paper")
+    sent_picks = leading_picks.exclude(digest__letter__state__in=Letter.UNSENT)
     # The creation of the letter doesn't change with the subscriber's hour or time zone.
-    dated = sent_picks.annotate(updated_at=F("digest__letter__created_at"))
-    picks = list(dated.select_related("paper").order_by("-digest__day", "position")[:MAX_PICKS])
+    sent_picks = sent_picks.annotate(updated_at=F("digest__letter__created_at"))
+    picks = list(sent_picks.order_by("-digest__day", "position")[:MAX_PICKS])
     summaries.attach([pick.paper for pick in picks], subscriber.summary_language)
     html = "<p><strong>{}</strong></p><p>{}</p>"
     with translation.override(subscriber.language_or_default):

@@ -29,14 +29,14 @@ from subscriptions.security import tokens
 from subscriptions.views import signup
 
 MAX_PAPERS = 10
-MAX_DAYS = 7  # Links to so many days before,
-RECENT_DAYS = timedelta(days=21)  # of the last three weeks.
-MAX_SEARCHES = 5  # Links to searches for what came earlier.
+MAX_DAYS = 7  # Links to earlier days,
+RECENT_DAYS = timedelta(days=21)  # at most so long before the newest.
+MAX_SEARCHES = 5  # Links to searches of earlier papers.
 SIZE = 10  # Papers of a digest,
-INVITATION_SIZE = 3  # of which an invitation has the first.
-MIN_PICKS = 3  # Of an example, and
-MAX_EXAMPLES = 3  # of how many topics the digests are tried.
-MIN_UPVOTED = 3  # Papers, to show no others.
+INVITATION_SIZE = 3  # and of the example in an invitation.
+MIN_PICKS = 3  # Of an example digest.
+MAX_EXAMPLES = 3  # Topics that are tried for an example digest.
+MIN_UPVOTED = 3  # With so many upvoted papers, only these are shown.
 
 
 class Parts(NamedTuple):
@@ -72,7 +72,6 @@ def parts_for(params: QueryDict, now, *, has_errors: bool = False) -> Parts:
 
 def example_digest(now) -> str:
     """Return the first digest for one of the subjects, a different one each day."""
-    subjects = Topic.objects.offered().by_subject().order_by("pk")
 
     def make():
         # numpy, which only processes that rank import.
@@ -80,7 +79,7 @@ def example_digest(now) -> str:
         from digest.personalization.profiles import profile_for
         from digest.planning import preview
 
-        topics = list(subjects)
+        topics = list(Topic.objects.offered().by_subject().order_by("pk"))
         start = now.toordinal() % max(len(topics), 1)
         for topic in (topics[start:] + topics[:start])[:MAX_EXAMPLES]:
             try:
@@ -133,9 +132,9 @@ def newest_papers(now) -> str:
         newest_day, *earlier_days = days.order_by("-day")[: MAX_DAYS + 1]
         papers = papers.filter(day=day).with_stars()
         papers = list(papers.order_by(F("upvotes").desc(nulls_last=True), "pk")[:MAX_PAPERS])
-        upvoted = [paper for paper in papers if paper.upvotes]
-        is_trending = len(upvoted) >= min(MIN_UPVOTED, len(papers))
-        papers = upvoted if is_trending else papers
+        upvoted_papers = [paper for paper in papers if paper.upvotes]
+        is_trending = len(upvoted_papers) >= min(MIN_UPVOTED, len(papers))
+        papers = upvoted_papers if is_trending else papers
         context = {
             "today": today,
             "papers": papers,
@@ -161,16 +160,16 @@ def _ranked_parts(entries, selection, now):
         except model_store.NotFitted:
             return Parts(_chips(entries), _preview(is_early=True))
         counts = chips.count_matches(entries, now, digests.window)
-        pick_count = sum(len(day.picks) for day in digests.past_digests)
+        pick_count = sum(len(digest.picks) for digest in digests.past_digests)
         is_empty = not (digests.first_digest.picks or pick_count)
         suggestions = chips.broader_suggestions(entries, now, digests.window) if is_empty else []
     context = {
         "total": pick_count,
         "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in entries),
         "a_day": round(pick_count / len(digests.past_digests)),
-        "sent": [day for day in digests.past_digests if day.picks],
-        "broader": suggestions,
-        "earlier": chips.searchable_lines(entries)[:MAX_SEARCHES] if is_empty else [],
+        "sent_digests": [digest for digest in digests.past_digests if digest.picks],
+        "suggestions": suggestions,
+        "search_lines": chips.searchable_lines(entries)[:MAX_SEARCHES] if is_empty else [],
     }
     return Parts(_chips(entries, counts), _preview(**vars(digests), **context))
 

@@ -206,8 +206,7 @@ def _page(request, subscriber, token, problem="", pasted_text="", error=""):
         "max_text": MAX_TEXT_BYTES,
         "max_text_mb": MAX_TEXT_MB,
     }
-    status = 400 if problem or error else 200
-    return render(request, "digest/library.html", context, status=status)
+    return render(request, "digest/library.html", context, status=400 if problem or error else 200)
 
 
 def _shortened(names):

@@ -48,8 +48,8 @@ def answer(request, subscriber, now):
             return HttpResponse(status=202)  # A notification.
         _check_version(request, method, params)
         result = {"resultType": "complete"} | _method_result(method, params, subscriber, now)
-    except RpcError as fault:
-        error = dict(zip(("code", "message", "data"), fault.args, strict=False))
+    except RpcError as rpc_error:
+        error = dict(zip(("code", "message", "data"), rpc_error.args, strict=False))
         status = 404 if error["code"] == METHOD_NOT_FOUND else 400
         return JsonResponse({"jsonrpc": "2.0", "id": request_id, "error": error}, status=status)
     return {"jsonrpc": "2.0", "id": request_id, "result": result}
@@ -68,16 +68,16 @@ def _parse_request(request):
 
 
 def _check_version(request, method, params) -> None:
-    """Raise Fault for an unknown version, and for headers that differ from the body."""
+    """Raise RpcError for an unknown version, and for headers that differ from the body."""
     version, meta = request.headers.get("Mcp-Protocol-Version", ""), params.get("_meta")
     if version in HANDSHAKE_VERSIONS or not version:
         return
-    expected = {"Mcp-Method": method, "Mcp-Protocol-Version": None}
+    expected_headers = {"Mcp-Method": method, "Mcp-Protocol-Version": None}
     if isinstance(meta, dict):
-        expected["Mcp-Protocol-Version"] = meta.get(f"{META}/protocolVersion")
+        expected_headers["Mcp-Protocol-Version"] = meta.get(f"{META}/protocolVersion")
     if method == "tools/call":
-        expected["Mcp-Name"] = params.get("name")
-    for name, value in expected.items():
+        expected_headers["Mcp-Name"] = params.get("name")
+    for name, value in expected_headers.items():
         if request.headers.get(name) != value:
             raise RpcError(HEADER_MISMATCH, f"The header {name} differs from the request.")
     if version != VERSION:

@@ -178,8 +178,8 @@ def day(request, day):
     papers = Paper.objects.filter(day=day).order_by(F("upvotes").desc(nulls_last=True), "pk")
     paper_days = Paper.objects.order_by("day").values_list("day", flat=True)
     filters = Filters.of(request.GET)
-    filter_rows = papers.values_list("pk", "categories", "github", named=True)
-    paper_ids = [paper.pk for paper in filter_rows if filters.passes(paper)]
+    day_papers = papers.values_list("pk", "categories", "github", named=True)
+    paper_ids = [paper.pk for paper in day_papers if filters.passes(paper)]
     page = Paginator(paper_ids, DAY_COMPACT_PAGE if filters.is_compact else DAY_PAGE)
     page = page.get_page(request.GET.get("page"))
     by_id = Paper.objects.order_by().in_bulk(page.object_list)
@@ -187,11 +187,11 @@ def day(request, day):
     context = {
         "day": day,
         "page": page,
-        "all": len(filter_rows),
+        "all": len(day_papers),
         "more": f"&{filters.query}" if filters.query else "",
-        **filters.context(filter_rows),
-        "before": paper_days.filter(day__lt=day).last(),
-        "after": paper_days.filter(day__gt=day, day__lte=_tomorrow()).first(),
+        **filters.context(day_papers),
+        "previous_day": paper_days.filter(day__lt=day).last(),
+        "next_day": paper_days.filter(day__gt=day, day__lte=_tomorrow()).first(),
     }
     return render(request, "digest/day.html", context)
 
@@ -239,8 +239,8 @@ def search(request):
         "feed_query": urlencode({"q": results.query}),
         # As words, the name would not find the author's papers.
         "follow": urlencode({"interests": ("author: " if results.is_name else "") + results.query}),
-        "longest": search.MAX_LENGTH,
-        **filters.context(results.rows, is_dated=True),
+        "max_length": search.MAX_LENGTH,
+        **filters.context(results.papers, is_dated=True),
     }
     return render(request, "digest/search.html", context)
 

@@ -64,7 +64,7 @@ def similar_papers_panel(subscriber, now) -> str:
     return render_to_string("digest/_similar_papers.html", {"picks": picks})
 
 
-def why_nothing_panel(subscriber) -> str:
+def empty_digests_panel(subscriber) -> str:
     """Return why the latest digests of an active subscriber have no papers, as HTML."""
     from digest.planning import explain  # numpy, which only processes that rank import.
 

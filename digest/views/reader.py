@@ -59,7 +59,8 @@ FEEDBACK_TEXTS = {
     ),
 }
 FEEDBACK_TEXTS["clear"] = FEEDBACK_TEXTS["neutral"]
-SURE = Pick.Basis.TOPIC, Pick.Basis.ADDED  # Whose score is a probability.
+#: Of picks whose score is a probability.
+CALIBRATED = Pick.Basis.TOPIC, Pick.Basis.ADDED
 MAX_BAD_LINKS_AN_HOUR = 30  # Of short links, for each network in an hour.
 
 
@@ -151,8 +152,8 @@ def feedback(request, token):
     if not is_post and not request.GET:  # The link without a paper.
         return render(request, "digest/feedback.html")
     params = request.POST if is_post else request.GET
-    paper_id = params.get("paper", "").replace("\0", "")  # PostgreSQL refuses NUL.
-    paper = Paper.objects.filter(pk=paper_id).first()
+    # PostgreSQL refuses NUL.
+    paper = Paper.objects.filter(pk=params.get("paper", "").replace("\0", "")).first()
     value = params.get("value", "")  # Emails with one link for each paper have none.
     if paper is None or not (value in VALUES or not (value or is_post)):
         return bad_request(request, _("There is no such paper, or no such value."))
@@ -162,8 +163,8 @@ def feedback(request, token):
         enqueue(tasks.learn_from_feedback)
         if request.headers.get("Accept") == "application/json":  # The script of the buttons.
             return HttpResponse(status=204)
-    stored = feedback_on(subscriber, paper)
-    state = (stored.opinion, stored.saved_since) if stored else ("", None)
+    feedback = feedback_on(subscriber, paper)
+    state = (feedback.opinion, feedback.saved_since) if feedback else ("", None)
     needs_post = bool(value) and apply_value(value, *state, now) != state
     is_done = bool(value) and not needs_post and (is_post or value in ("more", "less", "save"))
     question, button, done_text = FEEDBACK_TEXTS.get(value, ("", "", ""))
@@ -174,18 +175,18 @@ def feedback(request, token):
     context = {
         "paper": paper,
         "value": value,
-        "feedback": stored,
+        "feedback": feedback,
         "asks": needs_post,
         "done": is_done,
         "heading": question if needs_post else done_text if is_done else "",
         "button": button if needs_post else "",
-        "undo": _undo_value(value, old_feedback if is_post else stored) if is_done else "",
+        "undo": _undo_value(value, old_feedback if is_post else feedback) if is_done else "",
         "posts_now": needs_post
         and value in ("more", "less", "save")
         and letter is not None
         and letter.state == Letter.State.ACCEPTED
         and letter.ended_at <= now - SCANNER_DELAY,
-        "others": attach(subscriber, [row for row in picks if row.paper_id != paper.pk]),
+        "other_picks": attach(subscriber, [other for other in picks if other.paper_id != paper.pk]),
         "feedback_token": token,
         "subscriber": subscriber,
         "gets_digests": subscriber.state_at(now) in ("active", "paused"),
@@ -193,17 +194,19 @@ def feedback(request, token):
     return render(request, "digest/feedback.html", context)
 
 
-def _undo_value(value, earlier) -> str:
-    """Return the value that undoes this one, if any. `earlier`: the former feedback, or None."""
+def _undo_value(value, feedback) -> str:
+    """Return the value that undoes this one, if any. `feedback`: stored before, or None."""
     match value:
         case "save":
             return "unsave"
         case "unsave":
-            return "save" if earlier and earlier.saved_since else ""
+            return "save" if feedback and feedback.saved_since else ""
         case "more" | "less":
-            return earlier.opinion if earlier and earlier.opinion not in ("", value) else "neutral"
+            return (
+                feedback.opinion if feedback and feedback.opinion not in ("", value) else "neutral"
+            )
         case _:
-            return earlier.value if earlier else ""
+            return feedback.value if feedback else ""
 
 
 @token_page
@@ -239,8 +242,8 @@ def learned(request, token):
         "words": sorted(words, key=lambda word: (word["weight"] < 0, -abs(word["weight"]))),
         "removed": removed_words(subscriber),
         "in_library": subscriber.library.count(),
-        "said": Paginator(feedback, FEEDBACK_PAGE).get_page(request.GET.get("page")),
-        "alike": preference_panels.similar_papers_panel(subscriber, timezone.now()),
+        "feedback_page": Paginator(feedback, FEEDBACK_PAGE).get_page(request.GET.get("page")),
+        "similar_papers": preference_panels.similar_papers_panel(subscriber, timezone.now()),
         "done": messages.get(request.GET.get("done"), ""),
     }
     return render(request, "digest/learned.html", context)
@@ -278,7 +281,7 @@ def why(request, token):
             "abstract": mark_terms(paper.abstract, marked_terms),
             "feedback_token": tokens.own_token("feedback", subscriber),
             "is_added": preferences.exists(),
-            "score": answer.pick.score if answer.pick and answer.pick.basis in SURE else None,
+            "score": answer.pick.score if answer.pick and answer.pick.basis in CALIBRATED else None,
         }
     return render(request, "digest/why.html", context)
 

@@ -42,8 +42,7 @@ def page(request, token):
         _apply_action(action, subscriber, paper, request.POST, timezone.now())
         if action != "remove":
             params = {"page": request.GET.get("page"), "done": action, "paper": paper.pk}
-            query = _query(filters | params)
-            return redirect(f"{request.path}{query}#{_anchor(paper)}")
+            return redirect(f"{request.path}{_query(filters | params)}#{_anchor(paper)}")
         enqueue(tasks.learn_from_feedback)
         removed = old_feedback if old_feedback and old_feedback.saved_since else None
     saved_rows = reading_list.saved_papers(subscriber)

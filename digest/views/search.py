@@ -50,8 +50,8 @@ class Results:
 
     Attributes
     ----------
-    rows : iterable
-        The categories of the papers of all pages.
+    papers : iterable
+        The papers of all pages, with only their categories.
     count, page_count, limit : int
         The number of papers, of pages, and of papers on these pages if those are fewer.
     arxiv_id, doi : str
@@ -76,7 +76,7 @@ class Results:
     page: int = 1
     page_count: int = 1
     limit: int = 0
-    rows: Iterable = ()
+    papers: Iterable = ()
     arxiv_id: str = ""
     doi: str = ""
     is_title_search: bool = False
@@ -126,14 +126,14 @@ def find(
         count += exact_match.pk not in ids
         ids = list(dict.fromkeys([exact_match.pk, *ids]))[: search.MAX_RESULTS]
     page_ids = ids[size * (page - 1) : size * page]
-    rows = Paper.objects.order_by().in_bulk(page_ids)
-    papers = [rows[pk] for pk in page_ids if pk in rows]
+    papers_by_id = Paper.objects.order_by().in_bulk(page_ids)
+    papers = [papers_by_id[pk] for pk in page_ids if pk in papers_by_id]
     return Results(
         query,
         _make_results(papers, query),
         count,
         page,
-        rows=Paper.objects.filter(pk__in=ids).order_by().values_list("categories", named=True),
+        papers=Paper.objects.filter(pk__in=ids).order_by().values_list("categories", named=True),
         page_count=max(1, -(-len(ids) // size)),
         limit=search.MAX_RESULTS if count > len(ids) == search.MAX_RESULTS else 0,
         is_title_search=index is None,
@@ -160,28 +160,28 @@ def _make_results(papers, query) -> list[Result]:
 
 
 def _byline(authors, queried_names):
-    """Return some of the authors, with those of the query first in line."""
+    """Return some of the authors in order, preferably those that the query names."""
     words = set(name_words(" ".join(authors)))
     possible_names = [name for name in queried_names if not words.isdisjoint(name_words(name))]
     is_match = [any(is_called(author, name) for name in possible_names) for author in authors]
     indices = list(range(len(authors)))
     if len(authors) > MAX_AUTHORS + 1:
         indices = sorted(sorted(indices, key=lambda n: not is_match[n])[:MAX_AUTHORS])
-    parts = [
+    names = [
         f"<mark>{escape(authors[n])}</mark>" if is_match[n] else escape(authors[n]) for n in indices
     ]
-    return mark_safe(", ".join(parts) + (" …" if len(parts) < len(authors) else ""))  # noqa: S308
+    return mark_safe(", ".join(names) + (" …" if len(names) < len(authors) else ""))  # noqa: S308
 
 
 def snippet(abstract: str, terms: frozenset[str]) -> SafeString:
-    """Return an abstract from the sentence on that contains the most of the terms."""
+    """Return the abstract from the sentence that contains most of the terms."""
     starts = [0, *accumulate(map(len, sentences(abstract)))]
     terms_at = defaultdict(set)  # The terms of each sentence.
     for match in _find_terms(abstract, terms):
         terms_at[bisect(starts, match.start()) - 1] |= _word_terms(match[0]) & terms
-    best = max(terms_at, key=lambda index: (len(terms_at[index]), -index), default=0)
-    excerpt = shortened(abstract[starts[best] :][: 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
-    return mark_terms(f"… {excerpt}" if best else excerpt, terms)
+    best_index = max(terms_at, key=lambda index: (len(terms_at[index]), -index), default=0)
+    excerpt = shortened(abstract[starts[best_index] :][: 2 * SNIPPET_COLUMNS], SNIPPET_COLUMNS)
+    return mark_terms(f"… {excerpt}" if best_index else excerpt, terms)
 
 
 def mark_terms(text: str, terms: frozenset[str]) -> SafeString:

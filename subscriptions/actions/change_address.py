@@ -26,7 +26,7 @@ ONE_SECOND = timedelta(seconds=1)
 Kind = Letter.Kind
 
 
-class NotOpen(ExpiredToken):
+class NoPendingMove(ExpiredToken):
     """The request was answered, cancelled or replaced, or the subscriber gets no digests."""
 
 
@@ -39,12 +39,12 @@ def request(subscriber: Subscriber, new_email: str, *, now, may_write=True) -> N
 
     If no letter may be sent to the new address (suppressed, or not `may_write`), only the old one
     is asked. An active subscriber with the new address gets the reminder of a sign-up instead.
-    Raises NotOpen.
+    Raises NoPendingMove.
     """
     with transaction.atomic():
         subscriber, new_owner = _lock_both(subscriber, new_email)
         if subscriber.state_at(now) not in MOVABLE_STATES:
-            raise NotOpen
+            raise NoPendingMove
         cancel(subscriber, now)
         Move.objects.create(subscriber=subscriber, new_email=new_email, asked_at=now)
         closes_at = now + send.NOTICE_LIFETIME
@@ -78,17 +78,17 @@ def pending_move(subscriber: Subscriber) -> Move | None:
 
 
 def find_move(subscriber: Subscriber, asked_at) -> Move:
-    """Return the request of that moment. Raises NotOpen."""
+    """Return the move that was requested at `asked_at`. Raises NoPendingMove."""
     move = Move.objects.filter(subscriber=subscriber, asked_at=asked_at).first()
     if move is None:
-        raise NotOpen
+        raise NoPendingMove
     return move
 
 
 def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, now) -> Move:
     """Confirm for the "old" or the "new" address (`side`). The second confirmation moves.
 
-    A pending or unsubscribed subscriber with the new address is erased. Raises NotOpen or
+    A pending or unsubscribed subscriber with the new address is erased. Raises NoPendingMove or
     AddressTaken.
     """
     with transaction.atomic():
@@ -97,7 +97,7 @@ def approve(subscriber, side: str, asked_at, *, source: signup.ConsentSource, no
         if move.done_at:
             return move
         if subscriber.state_at(now) not in MOVABLE_STATES:
-            raise NotOpen
+            raise NoPendingMove
         if not move.has_agreed(side):
             setattr(move, f"{side}_agreed_at", now)
             move.save()
@@ -133,11 +133,11 @@ def purge(now) -> int:
 
 
 def _lock_both(subscriber, new_email) -> tuple[Subscriber, Subscriber | None]:
-    """Lock the subscriber and another one with the new address, always in the same order."""
-    subscribers = Subscriber.objects.alias(identity=Lower("email"))
-    subscribers = subscribers.filter(Q(pk=subscriber.pk) | Q(identity=new_email.lower()))
-    rows = {row.pk: row for row in subscribers.select_for_update().order_by("pk")}
-    locked_subscriber = rows.pop(subscriber.pk, None)
+    """Lock the subscriber, and the one who has the new address, always in the same order."""
+    subscribers = Subscriber.objects.alias(lower_email=Lower("email"))
+    subscribers = subscribers.filter(Q(pk=subscriber.pk) | Q(lower_email=new_email.lower()))
+    by_pk = {row.pk: row for row in subscribers.select_for_update().order_by("pk")}
+    locked_subscriber = by_pk.pop(subscriber.pk, None)
     if locked_subscriber is None:
         raise Subscriber.DoesNotExist
-    return locked_subscriber, next(iter(rows.values()), None)
+    return locked_subscriber, next(iter(by_pk.values()), None)

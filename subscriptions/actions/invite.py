@@ -26,7 +26,7 @@ from subscriptions.notices import send
 from subscriptions.security import rate_limits, suppression_list
 
 REASONS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-CELL_SEPARATOR = re.compile("[;|]")  # In a cell.
+VALUE_SEPARATOR = re.compile("[;|]")  # Between the values of a cell.
 EMAIL_HEADER = re.compile(r"e?\W?mail(.?add?ress[es]*)?")  # In English and German.
 REMIND_AFTER = timedelta(days=5)
 #: The link of a later reminder would outlive the subscriber.
@@ -49,8 +49,8 @@ class Entry(NamedTuple):
 
 def read_text(text: str) -> list[Entry]:
     """Return the entries of a pasted list, which may be one of a mail program: Ada <ada@…>."""
-    parts = filter(None, map(str.strip, re.split(r"[,;\n]", text)))
-    return [Entry(*reversed(parseaddr(part))) if "<" in part else Entry(part) for part in parts]
+    items = filter(None, map(str.strip, re.split(r"[,;\n]", text)))
+    return [Entry(*reversed(parseaddr(item))) if "<" in item else Entry(item) for item in items]
 
 
 def read_csv(data: bytes) -> list[Entry]:
@@ -70,12 +70,12 @@ def read_csv(data: bytes) -> list[Entry]:
     entries, problems = [], []
     for line_number, row in zip(table["lines"], table["rows"], strict=True):
         cells = dict(zip(columns, row, strict=True))
-        topic_names = CELL_SEPARATOR.split(cells.get("topics", "").lower())
+        topic_names = VALUE_SEPARATOR.split(cells.get("topics", "").lower())
         topic_names = [name for name in map(str.strip, topic_names) if name]
         if unknown_names := [name for name in topic_names if name not in slugs_by_name]:
             problems.append(f"Line {line_number}: there is no topic “{unknown_names[0]:.100}”.")
         topics = tuple(slugs_by_name[name] for name in topic_names if name in slugs_by_name)
-        interests = CELL_SEPARATOR.sub("\n", cells.get("interests", ""))
+        interests = VALUE_SEPARATOR.sub("\n", cells.get("interests", ""))
         entries.append(Entry(cells["email"], cells.get("name", ""), topics, interests))
     if excess := problems[csv_files.MAX_LINES :]:
         problems[csv_files.MAX_LINES :] = [f"And {len(excess)} more."]
@@ -105,8 +105,8 @@ def invite(
                 if topics not in papers_by_topics:
                     papers_by_topics[topics] = hooks.example_papers(topics, now) if topics else []
                 name = entry.name[: groups.MAX_NAME_LENGTH]
-                parts = {"name": name, "note": note, "papers": papers_by_topics[topics]}
-                reason = _invite(email, parts, entry.selection, settings, group, inviter, now)
+                fields = {"name": name, "note": note, "papers": papers_by_topics[topics]}
+                reason = _invite(email, fields, entry.selection, settings, group, inviter, now)
             seen_emails.add(email.lower())
         except ValidationError as error:
             reason = str(error.message)
@@ -116,7 +116,7 @@ def invite(
 
 @retry_on_integrity_error  # A concurrent sign-up or invitation of the same address.
 @transaction.atomic
-def _invite(email, email_parts, selection, settings, group, inviter, now):
+def _invite(email, fields, selection, settings, group, inviter, now):
     subscriber = Subscriber.objects.select_for_update().with_address(email).first()
     state = subscriber.state_at(now) if subscriber else "new"
     if group and state in ("active", "paused"):
@@ -125,13 +125,13 @@ def _invite(email, email_parts, selection, settings, group, inviter, now):
     if refusal := _check_and_count(email, state, now):
         return refusal
     if state == "new":
-        subscriber = _create(email, inviter, now, email_parts, **settings)
+        subscriber = _create(email, inviter, now, fields, **settings)
         set_preferences(subscriber, selection)
     if group:
         if groups.invite(group, subscriber, now) is None:
             return REASONS["recipient"]
         if state == "new":
-            subscriber.memberships.update(name=email_parts["name"])
+            subscriber.memberships.update(name=fields["name"])
     send.write_confirm(subscriber, now, since=now)
     return ""
 
@@ -151,10 +151,10 @@ def _check_and_count(email, state, now) -> str:
     return ""
 
 
-def _create(email, inviter, now, email_parts, **settings) -> Subscriber:
+def _create(email, inviter, now, fields, **settings) -> Subscriber:
     """Return a new subscriber who was asked. The caller writes the letter."""
     subscriber = Subscriber.objects.create(email=email, asked_at=now, **settings)
-    Invitation.objects.create(subscriber=subscriber, invited_by=inviter, at=now, **email_parts)
+    Invitation.objects.create(subscriber=subscriber, invited_by=inviter, at=now, **fields)
     source = signup.ConsentSource(f"invitation by {inviter}"[:60])
     signup.record_consent(subscriber, Consent.Act.ASKED, source, now)
     suppression_list.add(email, suppression_list.Reason.INVITED, now)

@@ -48,7 +48,7 @@ def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
 
 
 def suppress(subscriber: Subscriber, reason: str, *, now) -> bool:
-    """Send no more letters, and cancel those that wait. Return whether that is new.
+    """Send no more letters, and cancel those that wait. Return False if an operator did so before.
 
     The subscriber can read the reason. Unlike after a bounce or complaint, only an operator can
     unsuppress.

@@ -33,7 +33,7 @@ class ConsentSource:
 
 @dataclass(frozen=True)
 class SignUpRequest:
-    """Everything that a sign-up asks for besides the address. `language=None` keeps the current."""
+    """The choices of a sign-up, without the address. `language=None` keeps the current one."""
 
     topics: TopicSelection = field(default_factory=TopicSelection)
     timezone: str = "UTC"
@@ -41,7 +41,7 @@ class SignUpRequest:
     language: str | None = None
 
     def apply_to(self, subscriber: Subscriber) -> None:
-        """Set the settings, and replace the preferences by those given, if any.
+        """Set the settings, and replace the preferences if the sign-up chose any.
 
         Does not save the subscriber.
         """
@@ -73,7 +73,7 @@ class SignUpRequest:
 
 
 class UsedToken(ExpiredToken):
-    """The link was answered, and its answer has ended since. A new sign-up is needed."""
+    """The link was used, and the subscriber unsubscribed since. A new sign-up is needed."""
 
 
 def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now) -> Letter | None:
@@ -108,7 +108,7 @@ def subscribe(email: str, request: SignUpRequest, *, source: ConsentSource, now)
             case "suppressed" if may_retry:
                 letter = send.ask_if_address_works(subscriber, now)
         if not is_new:
-            _do_remaining_work(state, request, source, now, has_letter=letter is not None)
+            _equalise_duration(state, request, source, now, has_letter=letter is not None)
         return letter
 
 
@@ -138,8 +138,8 @@ def _ask_to_confirm(subscriber, source, now, is_backing_off):
     return letter
 
 
-def _do_remaining_work(state, request, source, now, *, has_letter):
-    """Do, and roll back, the work that a new address takes and that this state did not."""
+def _equalise_duration(state, request, source, now, *, has_letter):
+    """Do the rest of the work that a new address takes, on a stand-in, and roll it back."""
     with transaction.atomic():
         address = f"{uuid.uuid4().hex}@stand-in.invalid"
         stand_in = Subscriber.objects.create(email=address, asked_at=now)
@@ -169,7 +169,7 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
     """
     with transaction.atomic():
         subscriber = subscriber.locked()
-        if not is_open(subscriber, asked_at, now=now, kind=kind):
+        if not awaits_answer(subscriber, asked_at, now=now, kind=kind):
             return
         match kind:
             case Kind.CONFIRM:
@@ -194,7 +194,7 @@ def confirm(subscriber, asked_at, *, source: ConsentSource, now, kind: str = Kin
             transaction.on_commit(callback, robust=True)
 
 
-def is_open(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) -> bool:
+def awaits_answer(subscriber: Subscriber, asked_at, *, now, kind: str = Kind.CONFIRM) -> bool:
     """Return whether the letter of this kind that asked at `asked_at` still waits for an answer.
 
     Raises UsedToken if it was answered and they unsubscribed since, and ClosedToken if it was sent

@@ -44,7 +44,7 @@ class KindFilter(KnownFilter):
 
 @admin.register(LogEntry)
 class AuditLogAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
-    list_display = ["action_time", "user", "in_words", "what", "act"]
+    list_display = ["action_time", "user", "change_text", "object_link", "action_badge"]
     list_display_links = None
     list_filter = [
         PersonFilter,
@@ -57,24 +57,23 @@ class AuditLogAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdm
     search_fields = ["user__username", "object_repr", "change_message"]
     search_help_text = "User, address, or words of the change"
     ordering = ["-pk"]
-    fields = ["action_time", "user", "act", "what", "in_words"]
+    fields = ["action_time", "user", "action_badge", "object_link", "change_text"]
 
     @display(description="Action")
-    def act(self, entry):
+    def action_badge(self, entry):
         return widgets.badge(entry.get_action_flag_display(), TONES[entry.action_flag])
 
     @display(description="Object")
-    def what(self, entry):
-        """Return what it was done to, with a link unless it was deleted."""
+    def object_link(self, entry):
+        """Return the changed object, with a link unless it was deleted."""
         content_type = entry.content_type
         text = f"{content_type.name}: {entry.object_repr}" if content_type else entry.object_repr
         model = content_type.model_class() if content_type else None
         if entry.is_deletion() or not entry.object_id or model not in self.admin_site._registry:
             return text
         url_name = f"admin:{content_type.app_label}_{content_type.model}_change"
-        url = reverse(url_name, args=[entry.object_id])
-        return widgets.link(url, text)
+        return widgets.link(reverse(url_name, args=[entry.object_id]), text)
 
     @display(description="Change")
-    def in_words(self, entry):
+    def change_text(self, entry):
         return widgets.min_width(entry.get_change_message())

@@ -97,8 +97,7 @@ class LockingMixin:
         instance = super().get_object(request, object_id, from_field)
         if instance is None or request.method != "POST" or not connection.in_atomic_block:
             return instance
-        rows = self.model._base_manager.select_for_update()
-        list(rows.filter(pk=instance.pk).values_list("pk"))
+        list(self.model._base_manager.select_for_update().filter(pk=instance.pk).values_list("pk"))
         return super().get_object(request, object_id, from_field)
 
 

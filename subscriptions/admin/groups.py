@@ -30,8 +30,7 @@ class GroupForm(forms.ModelForm):
         self.initial["list_address"] = getattr(self.instance.mailing_list, "email", "")
 
     def clean_list_address(self):
-        text = self.cleaned_data["list_address"]
-        return invite.check_list(self.instance, text, timezone.now())
+        return invite.check_list(self.instance, self.cleaned_data["list_address"], timezone.now())
 
 
 class MembershipInline(TabularInline):

@@ -103,7 +103,7 @@ class InvitationsMixin:
         group, note = form.cleaned_data["group"], form.cleaned_data["note"]
         options = {"inviter": inviter(request.user), "note": note, "now": timezone.now()}
         results = invite.invite(form.entries, settings, group, **options)
-        context["refused"] = [result for result in results if result[1]]
+        context["refused"] = [(address, reason) for address, reason in results if reason]
         context["count"] = len(results) - len(context["refused"])
         note = f"Invited: {context['count']}. Not invited: {len(context['refused'])}."
         self.log_addition(request, AUDIT_OBJECT, f"{note} Group: {group}." if group else note)

@@ -69,12 +69,12 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
 
     def get_fieldsets(self, request, obj=None):
         """Leave out moments that a letter in its state cannot have."""
-        absent = {"next_try_at", "lease_until"}
+        absent_fields = {"next_try_at", "lease_until"}
         if obj.state in (Letter.State.PLANNED, Letter.State.UNCERTAIN):
-            absent = {"lease_until", "ended_at"}
+            absent_fields = {"lease_until", "ended_at"}
         elif obj.state in Letter.OPEN:
-            absent = {"next_try_at", "ended_at"}
-        return widgets.exclude_fields(super().get_fieldsets(request, obj), absent)
+            absent_fields = {"next_try_at", "ended_at"}
+        return widgets.exclude_fields(super().get_fieldsets(request, obj), absent_fields)
 
     def get_search_results(self, request, queryset, search_term):
         """Search by subscriber or Message-ID, neither of which has an index on letters."""
@@ -114,8 +114,8 @@ class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelA
     def get_search_results(self, request, queryset, search_term):
         """Search by subscriber, or by the words of a mail server."""
         if "@" in search_term:
-            name = "letter__subscriber"
-            return widgets.filter_by_address(request, queryset, search_term, name), False
+            rows = widgets.filter_by_address(request, queryset, search_term, "letter__subscriber")
+            return rows, False
         if search_term:
             queryset = queryset.exclude(grade="").filter(reply__icontains=search_term)
         return queryset, False

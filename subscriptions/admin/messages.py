@@ -82,7 +82,7 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
     def write(self, request):
         """Show the form; with it sent, a preview, a test email, or the start of the message."""
         form, now = MessageForm(request.POST or None), timezone.now()
-        context = TEXTS["write"] | {"form": form, "back": resolve_url(_page("changelist"))}
+        context = TEXTS["write"] | {"form": form, "back": resolve_url(_url_name("changelist"))}
         if form.is_valid():
             message = form.save(commit=False)
             count = messages.receivers(message.group, now).count()
@@ -104,7 +104,7 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
                     return self.render_page(request, TEMPLATE, **context)
                 log_text = f"Starts at {message.starts_at:%H:%M} UTC. Receivers: {count}. To: "
                 self.log_addition(request, message, f"{log_text}{self.to(message)}.")
-                return redirect(_page("change"), message.pk)
+                return redirect(_url_name("change"), message.pk)
         return self.render_page(request, TEMPLATE, **context)
 
     def _send_test(self, request, content, now):
@@ -127,7 +127,7 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
         if messages.stop(message, timezone.now()):
             self.log_change(request, message, f"Stopped: {self.progress(message)}.")
             self.message_user(request, "The message is stopped.", SUCCESS)
-        return widgets.hx_redirect(_page("change"), object_id)
+        return widgets.hx_redirect(_url_name("change"), object_id)
 
     @display(description="State")
     def state(self, message):
@@ -144,10 +144,9 @@ class MessageAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
 
     @display(description="Emails")
     def progress(self, message):
-        counts = messages.progress(message)
-        parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-        return f"{parts}. Receivers: {message.receivers:,}"
+        counts = [f"{count:,} {name}" for name, count in messages.progress(message).items()]
+        return f"{', '.join(counts)}. Receivers: {message.receivers:,}"
 
 
-def _page(verb):
-    return f"admin:subscriptions_message_{verb}"
+def _url_name(page):
+    return f"admin:subscriptions_message_{page}"

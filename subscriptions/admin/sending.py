@@ -119,7 +119,7 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
             for name in [*names, "test"]
         ]
 
-    def _report(self, request, words):
-        self.log_change(request, circuit_breaker.current(), words)
-        self.message_user(request, words, messages.SUCCESS)
+    def _report(self, request, text):
+        self.log_change(request, circuit_breaker.current(), text)
+        self.message_user(request, text, messages.SUCCESS)
         return hx_redirect("admin:subscriptions_sending_changelist")

@@ -78,7 +78,7 @@ def _with_aria_label(field):
 
 
 def _topic_label(topic):
-    """Return a topic's name, and of a subscriber's own the kind."""
+    """Return the name of a topic, with the kind if it is a subscriber's own."""
     return f"{topic} ({topic.kind})" if topic.kind else str(topic)
 
 
@@ -154,8 +154,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     readonly_fields = ["address", "state", "days", "next_digest", "takes_messages", *HISTORY]
 
     def get_queryset(self, request):
-        followed = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
-        followed = followed.select_related("topic").order_by("pk")
+        follows = TopicPreference.objects.filter(stance=TopicPreference.Stance.FOLLOW)
+        follows = follows.select_related("topic").order_by("pk")
         digests = Letter.objects.filter(subscriber=OuterRef("pk"), state=Letter.State.ACCEPTED)
         digests = digests.filter(day__isnull=False).order_by("-day")  # The order of an index.
         return (
@@ -163,7 +163,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
             .get_queryset(request)
             .select_related("invitation", "group_of_list")
             .filter(self.row_filter)
-            .prefetch_related(Prefetch("preferences", followed, to_attr="follows"))
+            .prefetch_related(Prefetch("preferences", follows, to_attr="follows"))
             .annotate(last_sent_at=Subquery(digests.values("ended_at")[:1]))
         )
 
@@ -252,7 +252,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
     def reports(self, subscriber):
         """Return the last reports against writing to them, each with its letter."""
         facts = LetterFact.objects.filter(letter__subscriber=subscriber, kind__in=NEGATIVE_KINDS)
-        rows = [
+        fact_rows = [
             (
                 date_format(fact.noted_at, "DATETIME_FORMAT"),
                 reverse("admin:subscriptions_letter_change", args=[fact.letter_id]),
@@ -261,7 +261,7 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.LargeTableMixin, B
             for fact in facts[:MAX_FACTS]
         ]
         html = '<p class="mb-2">{}: <a class="text-link" href="{}">{}</a></p>'
-        return format_html_join("", html, rows) or None
+        return format_html_join("", html, fact_rows) or None
 
     def save_model(self, request, obj, form, change):
         """Save through `actions.preferences`, which also reschedules the next digest."""

@@ -117,13 +117,13 @@ class DaysFilter(RangeDateFilter):
     """Rows with a moment on a range of UTC days, both included."""
 
     def queryset(self, request, queryset):
-        if first := self.begin_of("from"):
-            queryset = queryset.filter(**{f"{self.field_path}__gte": first})
-        if last := self.begin_of("to"):
-            queryset = queryset.filter(**{f"{self.field_path}__lt": last + timedelta(days=1)})
+        if first_day := self.start_of("from"):
+            queryset = queryset.filter(**{f"{self.field_path}__gte": first_day})
+        if last_day := self.start_of("to"):
+            queryset = queryset.filter(**{f"{self.field_path}__lt": last_day + timedelta(days=1)})
         return queryset
 
-    def begin_of(self, bound):
+    def start_of(self, bound):
         """Return when the first or last day begins in UTC, or None."""
         text = self.used_parameters.get(f"{self.parameter_name}_{bound}")
         day = parse_date_str(text) if text else None
@@ -136,15 +136,15 @@ class LetterDayFilter(DaysFilter):
     """Letters of a range of days. There is no index on days, but ids grow with age."""
 
     pk_name = "pk"
-    MAX_EARLIER, MAX_LATER = timedelta(days=2), timedelta(days=3)  # Of a letter than its day.
+    MAX_EARLIER, MAX_LATER = timedelta(days=2), timedelta(days=3)  # Creation, relative to the day.
 
     def queryset(self, request, queryset):
-        if first := self.begin_of("from"):
-            pk = db.first_id_since(Letter, "created_at", first - self.MAX_EARLIER)
-            queryset = queryset.filter(**{f"{self.pk_name}__gte": pk}, day__gte=first.date())
-        if last := self.begin_of("to"):
-            pk = db.first_id_since(Letter, "created_at", last + self.MAX_LATER)
-            queryset = queryset.filter(**{f"{self.pk_name}__lt": pk}, day__lte=last.date())
+        if first_day := self.start_of("from"):
+            pk = db.first_id_since(Letter, "created_at", first_day - self.MAX_EARLIER)
+            queryset = queryset.filter(**{f"{self.pk_name}__gte": pk}, day__gte=first_day.date())
+        if last_day := self.start_of("to"):
+            pk = db.first_id_since(Letter, "created_at", last_day + self.MAX_LATER)
+            queryset = queryset.filter(**{f"{self.pk_name}__lt": pk}, day__lte=last_day.date())
         return queryset
 
 
@@ -161,8 +161,8 @@ class LetterStateFilter(ChoicesDropdownFilter):
         return rows.exclude(**{f"{prefix}reason": ""})
 
 
-def filter_by_address(request, queryset, term, name="subscriber"):
-    """Filter rows by a part of the address, or title, of their subscriber, in the field `name`.
+def filter_by_address(request, queryset, term, field_name="subscriber"):
+    """Filter rows by a part of the address, or title, of their subscriber, in this field.
 
     Asks for the rows of a few subscribers by id: no index leads from a part of an address to
     millions of rows. An international domain is found in both spellings.
@@ -174,16 +174,16 @@ def filter_by_address(request, queryset, term, name="subscriber"):
     if len(ids) > MAX_MATCHES:
         text = f"More than {MAX_MATCHES} addresses match. Only the newest {MAX_MATCHES} are shown."
         messages.info(request, text)
-    return queryset.filter(**{f"{name}__in": ids[:MAX_MATCHES]})
+    return queryset.filter(**{f"{field_name}__in": ids[:MAX_MATCHES]})
 
 
-def count_subquery(queryset, name):
-    """Return an annotation: the number of rows whose field `name` is the outer row.
+def count_subquery(queryset, field_name):
+    """Return an annotation: the number of rows whose field `field_name` is the outer row.
 
     A subquery, so that a list counts only for the rows that it shows.
     """
-    rows = queryset.filter(**{name: OuterRef("pk")}).order_by()
-    return Coalesce(Subquery(rows.values(name).annotate(n=Count("pk")).values("n")), 0)
+    rows = queryset.filter(**{field_name: OuterRef("pk")}).order_by()
+    return Coalesce(Subquery(rows.values(field_name).annotate(n=Count("pk")).values("n")), 0)
 
 
 def badge(words, tone):
@@ -234,8 +234,8 @@ def exclude_fields(fieldsets, names):
     return [(title, options) for title, options in sections if options["fields"]]
 
 
-def link(url, words):
-    return format_html('<a class="text-link" href="{}">{}</a>', url, words)
+def link(url, text):
+    return format_html('<a class="text-link" href="{}">{}</a>', url, text)
 
 
 def hx_redirect(name, *args):

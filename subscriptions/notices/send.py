@@ -61,8 +61,8 @@ def is_backing_off(subscriber: Subscriber | None, now) -> bool:
 
     It answers by confirming a sign-up or a change of address, or by unsubscribing.
     """
-    answers = [getattr(subscriber, name, None) for name in ANSWER_FIELDS]
-    since = max(filter(None, [now - UNANSWERED_FOR, *answers]))
+    answered_at = [getattr(subscriber, name, None) for name in ANSWER_FIELDS]
+    since = max(filter(None, [now - UNANSWERED_FOR, *answered_at]))
     letters = Letter.objects.filter(subscriber=subscriber, kind__in=[Kind.CONFIRM, Kind.LINK])
     letters = letters.filter(created_at__gt=since).exclude(state__in=NOT_SENT)
     newest = list(letters.order_by("-created_at")[:MAX_UNANSWERED])

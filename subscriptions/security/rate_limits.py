@@ -2,7 +2,7 @@
 
 A form that sends a letter to any address asks for both the visitor and the mailbox:
 
-    rate_limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)  # An open_form: 429.
+    rate_limits.check_visitor("lost link", request.META["REMOTE_ADDR"], now)  # Answered with 429.
     if rate_limits.check_mailbox("lost link", address, now):  # as addresses.normalise returns it
         ...                                              # write the letter
     ...                                                  # the same response, letter or none

@@ -13,8 +13,8 @@ from subscriptions.models import Subscriber
 from subscriptions.security import rate_limits, tokens
 
 
-def open_form(view):
-    """Decorate a page without a CSRF check. It answers 429 where it raises TooManyAttempts."""
+def csrf_exempt_form(view):
+    """Decorate a form that needs no CSRF check. A TooManyAttempts is answered with 429."""
 
     @wraps(view)
     def wrapped(request, *args, **kwargs):
@@ -27,10 +27,10 @@ def open_form(view):
 
 
 def token_page(view):
-    """Decorate a page that a token opens, as an `open_form`. (config.middleware keeps its URL
-    secret.)
+    """Decorate a page that a token opens, as a `csrf_exempt_form`.
 
-    A wrong token is answered with 404, a token that is no longer valid with 410.
+    A wrong token is answered with 404, a token that is no longer valid with 410. config.middleware
+    keeps the page's URL secret.
     """
 
     @wraps(view)
@@ -45,7 +45,7 @@ def token_page(view):
         context = {"expired": status == 410, "is_move": is_move, "is_closed": is_closed}
         return render(request, "subscriptions/bad_link.html", context, status=status)
 
-    return open_form(wrapped)
+    return csrf_exempt_form(wrapped)
 
 
 def public_page(view):
@@ -57,8 +57,7 @@ def too_many(request, refusal: rate_limits.TooManyAttempts):
     """Answer 429, or 503 if attempts cannot be counted."""
     minutes = ceil(refusal.retry_after / 60)
     context = {"minutes": minutes, "by": refusal.kind, "endpoint": refusal.endpoint}
-    status = 503 if refusal.kind == "store" else 429
-    response = render(request, "429.html", context, status=status)
+    response = render(request, "429.html", context, status=503 if refusal.kind == "store" else 429)
     response["Retry-After"] = str(refusal.retry_after)
     add_never_cache_headers(response)
     return response

@@ -20,7 +20,7 @@ CONSENTS = {
 def move(request, token):
     """Confirm a change of address, from the old or the new one.
 
-    Once it is done, the link to the old mailbox opens nothing, and does not say where they are.
+    After the change, the link in the old mailbox does not work, nor reveal the new address.
     """
     now, is_taken = timezone.now(), False
     side, public_id, asked_at = tokens.read_move(token, now)

@@ -90,13 +90,13 @@ def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
         # At most 50: they must fit into a URL.
         both_ids = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
         return _redirect(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both_ids)
-    entries_html = ((preview(subscriber, topics, settings, now),) for preview in hooks.previews)
-    html = format_html_join("", "{}", entries_html)
+    previews = ((preview(subscriber, topics, settings, now),) for preview in hooks.previews)
+    preview_html = format_html_join("", "{}", previews)
     if "part" in request.GET:
-        entry_lists = hooks.show_interests(bound_forms["interests"], now) if topics else {}
-        entries_html = format_html_join("", '<div id="entries_{}">{}</div>', entry_lists.items())
-        return HttpResponse(format_html('{}<div class="change">{}</div>', entries_html, html))
-    return _preferences_page(request, subscriber, bound_forms, preview=html)
+        html_by_field = hooks.show_interests(bound_forms["interests"], now) if topics else {}
+        lists_html = format_html_join("", '<div id="entries_{}">{}</div>', html_by_field.items())
+        return HttpResponse(format_html('{}<div class="change">{}</div>', lists_html, preview_html))
+    return _preferences_page(request, subscriber, bound_forms, preview=preview_html)
 
 
 def _resume(request, subscriber, token):
@@ -146,7 +146,7 @@ def _move(request, subscriber, token):
                     change_address.request(subscriber, new_email, now=now, may_write=may_write)
                 return _redirect(token, "move", tab="data")
             form.add_error("new_email", _("Too many changes today. Please try again tomorrow."))
-        except change_address.NotOpen:
+        except change_address.NoPendingMove:
             form.add_error("new_email", _("Only an active digest can change its address."))
     return _preferences_page(request, subscriber, status=400, move_form=form)
 
@@ -167,7 +167,7 @@ def _revoke_token(request, subscriber, token):
     return _redirect(token, "revoke_token", tab="data")
 
 
-def _in_group(request, subscriber, token, action):
+def _change_membership(request, subscriber, token, action):
     """Join, leave, or switch recommendations on ("take") or off ("refuse")."""
     now, source = timezone.now(), consent_source(request, "preferences page")
     memberships = subscriber.memberships.select_related("group")
@@ -201,7 +201,10 @@ ACTIONS = {
     "stay": _keep_address,
     "token": _make_token,
     "revoke_token": _revoke_token,
-    **{name: partial(_in_group, action=name) for name in ("join", "leave", "take", "refuse")},
+    **{
+        name: partial(_change_membership, action=name)
+        for name in ("join", "leave", "take", "refuse")
+    },
     "export": _export,
     "erase": _erase,
 }
@@ -213,11 +216,11 @@ def _redirect(token, action, **params):
 
 
 def _preferences_page(
-    request, subscriber, bound=None, status=200, move_form=None, join_form=None, **extra_context
+    request, subscriber, bound_forms=None, status=200, move_form=None, join_form=None, **extra
 ):
-    """Render all tabs. Open is the first with an error, or that was sent, or that is asked for."""
-    now, bound = timezone.now(), bound or {}
-    wrong_tabs = [tab for tab, form in bound.items() if form.errors]
+    """Render all tabs. Open the first with an error, else the first that was sent, else `?tab`."""
+    now, bound_forms = timezone.now(), bound_forms or {}
+    wrong_tabs = [tab for tab, form in bound_forms.items() if form.errors]
     memberships = subscriber.memberships.select_related("group").order_by("group__name")
     join_forms = [
         join_form if join_form and join_form.membership == row else forms.JoinForm(row)
@@ -225,20 +228,21 @@ def _preferences_page(
     ]
     tabs = {name: label for name, label in TABS.items() if name != "groups" or join_forms}
     requested_tab = "groups" if join_form else request.GET.get("tab")
-    tab = next(iter(wrong_tabs or bound), requested_tab if requested_tab in tabs else "interests")
+    default_tab = requested_tab if requested_tab in tabs else "interests"
+    tab = next(iter(wrong_tabs or bound_forms), default_tab)
     ids = [text for text in request.GET.getlist("both") if text.isascii() and text.isdecimal()]
     muted_topics = subscriber.preferences.filter(
         stance=TopicPreference.Stance.MUTE, topic__in=[int(text) for text in ids if len(text) < 19]
     )
-    shown = {name: bound.get(name) or form.of(subscriber) for name, form in TAB_FORMS.items()}
+    tab_forms = {tab: bound_forms.get(tab) or TAB_FORMS[tab].of(subscriber) for tab in TAB_FORMS}
     context = {
-        "tab": "data" if move_form or "api_token" in extra_context else tab,
+        "tab": "data" if move_form or "api_token" in extra else tab,
         "tabs": tabs.items(),
         "join_forms": join_forms,
-        "forms": shown,
-        "entries": hooks.show_interests(shown["interests"], now),
+        "forms": tab_forms,
+        "entries": hooks.show_interests(tab_forms["interests"], now),
         "wrong_forms": [form for form in (move_form, join_form) if form]
-        or [bound[tab] for tab in wrong_tabs],
+        or [bound_forms[tab] for tab in wrong_tabs],
         "move_form": move_form or forms.MoveForm(subscriber=subscriber),
         "move": change_address.pending_move(subscriber),
         "subscriber": subscriber,
@@ -258,6 +262,6 @@ def _preferences_page(
         "done": DONE.get(request.GET.get("done")),
         "both": list(muted_topics.order_by("pk").values_list("topic__name", flat=True)),
         "panels": {name: [panel(subscriber) for panel in hooks.panels[name]] for name in TABS},
-        **extra_context,  # `preview`, or a new `api_token`.
+        **extra,  # `preview`, or a new `api_token`.
     }
     return render(request, "subscriptions/preferences.html", context, status=status)

@@ -19,7 +19,7 @@ from subscriptions.delivery.status import sending_status
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.notices import send
 from subscriptions.security import rate_limits, tokens
-from subscriptions.views.access import consent_source, open_form, token_page
+from subscriptions.views.access import consent_source, csrf_exempt_form, token_page
 
 CONSENT = _("I’d like a daily email with new papers. Unsubscribe any time.")
 UNDO = _("I’d like the daily email again, with my previous settings. Unsubscribe any time.")
@@ -36,7 +36,7 @@ QUESTIONS = {
 }
 
 
-@open_form  # Other sites may embed the form; the sign-up has to be confirmed by email.
+@csrf_exempt_form  # Other sites may embed the form; the sign-up has to be confirmed by email.
 @retry_on_integrity_error
 def subscribe(request):
     """Sign up. The response does not depend on whether the address is subscribed."""
@@ -93,16 +93,16 @@ def confirm(request, token):
                 source = replace(source, wording=join_form.consent)
                 groups.join(membership, join_form.cleaned_data["name"], source=source, now=now)
         subscriber.refresh_from_db()
-    is_open = signup.is_open(subscriber, asked_at, now=now, kind=kind)
+    awaits_answer = signup.awaits_answer(subscriber, asked_at, now=now, kind=kind)
     state, is_held_up = subscriber.state_at(now), _is_held_up(now)
     # Whether a first digest is due at once.
-    has_confirmed = not is_open and kind == "confirm" and subscriber.confirmed_at is not None
+    has_confirmed = not awaits_answer and kind == "confirm" and subscriber.confirmed_at is not None
     is_first = has_confirmed and not subscriber.had_digest_before_confirming()
     first_digests = [digest(subscriber) for digest in hooks.first_digests] if is_first else []
     is_new = is_first and now - subscriber.confirmed_at < FIRST_DIGEST_WAIT
     fields = subscriber.pending_settings
-    sign_up = signup.SignUpRequest.from_json(fields) if fields else None
-    selection = sign_up.topics if sign_up else TopicSelection.stored_by(subscriber)
+    sign_up_request = signup.SignUpRequest.from_json(fields) if fields else None
+    selection = sign_up_request.topics if sign_up_request else TopicSelection.stored_by(subscriber)
     context = {
         "subscriber": subscriber,
         "interests": hooks.list_interests(selection),
@@ -121,12 +121,12 @@ def confirm(request, token):
         "is_held_up": is_held_up,
         "now": now,
     }
-    template = f"subscriptions/{template if is_open else 'confirmed'}.html"
+    template = f"subscriptions/{template if awaits_answer else 'confirmed'}.html"
     status = 400 if wants_to_join and join_form.errors else 200
     return render(request, template, context, status=status)
 
 
-@open_form  # The letter goes to the address alone, and there is no cookie to protect.
+@csrf_exempt_form  # The letter goes to the address alone, and there is no cookie to protect.
 def resend_link(request):
     """Send the link to the preferences again. Does not tell whether the address is subscribed."""
     form = forms.AddressForm(request.POST if request.method == "POST" else None)

@@ -43,12 +43,12 @@ class Command(base.Command):
         now = timezone.now()
         shift = self._shift(paths, shift_to)
         broken_paths = [path for path in paths if not self._import(path, now, shift)]
-        row = FittedModel.objects.first()
+        fitted_model = FittedModel.objects.first()
         if self.has_changed or not index_store.is_current():
             self.stdout.write("Fitting the ranking model …")
             with base.explained_write_errors(settings.MEDIA_ROOT):
-                row = index_store.renew(now)
-        self.stdout.write(f"Ranking model fitted on {row.size_text}.")
+                fitted_model = index_store.renew(now)
+        self.stdout.write(f"Ranking model fitted on {fitted_model.size_text}.")
         if broken_paths:
             raise CommandError(f"Incomplete, damaged file: {', '.join(map(str, broken_paths))}.")
         if self.empty_files:
@@ -72,7 +72,7 @@ class Command(base.Command):
         with self._progress() as progress:
             records = _until_broken(self._read(path, progress, path.name), errors)
             if shift is not None:
-                records = (replace(row, day=row.day and row.day + shift) for row in records)
+                records = (replace(r, day=r.day and r.day + shift) for r in records)
             store.store(records, counts, now=now, replaces_days=shift is not None)
         seconds = max(time.monotonic() - began_at, 0.001)  # Some clocks are coarse.
         for error in errors:

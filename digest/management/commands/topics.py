@@ -38,8 +38,8 @@ class Command(base.Command):
             raise CommandError(f"{file}: {error}") from error
 
     def _import(self, file, file_format, dry_run):
-        with file.open("rb") as source:
-            data = source.read(topic_files.MAX_BYTES + 1)
+        with file.open("rb") as stream:
+            data = stream.read(topic_files.MAX_BYTES + 1)
         if len(data) > topic_files.MAX_BYTES:
             raise ValueError(f"The file is larger than {topic_files.MAX_BYTES:,} bytes. Split it.")
         try:

@@ -115,8 +115,8 @@ def test_year_is_aggregated_by_week():
         tally("feedback", {"more": 1, "less": 2}, TODAY - back * DAY)
         tally("subscribers", {"active": 100 - back}, TODAY - back * DAY)
     weeks = plot("Feedback", 364).columns
-    assert weeks[0].first == TODAY - 363 * DAY
-    assert (weeks[-1].first, weeks[-1].last) == (TODAY - 6 * DAY, TODAY)
+    assert weeks[0].first_day == TODAY - 363 * DAY
+    assert (weeks[-1].first_day, weeks[-1].last_day) == (TODAY - 6 * DAY, TODAY)
     assert [week.values for week in weeks[-3:]] == [None, [1, 0, 2], [7, 0, 14]]
     levels = plot("Subscribers", 364).columns
     assert [week.values and week.values[0] for week in levels[-3:]] == [None, 93, 100]

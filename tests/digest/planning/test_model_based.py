@@ -186,7 +186,7 @@ class Life:
                 change_address.approve(
                     self.subscriber, side, self.now, source=CONSENT_SOURCE, now=self.now
                 )
-        except change_address.NotOpen:
+        except change_address.NoPendingMove:
             pass
 
     def suppress(self):

@@ -313,7 +313,7 @@ def test_address_is_kept_by_a_simultaneous_sign_up(mover, monkeypatch):
 
 
 CONCURRENT = [
-    (partial(change_address.request, new_email="x@example.org"), change_address.NotOpen),
+    (partial(change_address.request, new_email="x@example.org"), change_address.NoPendingMove),
     (erase.erase, Subscriber.DoesNotExist),
 ]
 
