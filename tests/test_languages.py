@@ -251,7 +251,7 @@ def why(answer):
 
 def test_german_page_explains_every_diagnosis():
     paper = {"title": "Graphen", "day": NOW.date()}
-    diagnosis = {"score": 0.5, "cut": 1234.5, "place": 3, "of": 9, "interest": "Brot"}
+    diagnosis = {"score": 0.5, "cut": 1234.5, "rank": 3, "match_count": 9, "interest": "Brot"}
     diagnosis |= {"missing": ["Mehl"]}
     said = {"chosen": "Kommt im nächsten", "second": "erst später", "folded": "Zusammengefasst"}
     said |= {"crowded": "Platz 3 von 9", "weak": "Passt nur schwach", "disliked": "abgewertet"}

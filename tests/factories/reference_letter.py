@@ -25,7 +25,7 @@ def alone(material) -> render.Content:
         text, _ = render.render_parts("digest", texts)
         _, html = render.render_parts("digest", htmls)
         url = links.unsubscribe_url(material.subscriber)
-        headers = render.headers("digest", url, f"{material.digest.day:%Y%m%d}")
+        headers = render.headers("digest", url, campaign=f"{material.digest.day:%Y%m%d}")
         return render.Content.of(lines["subject"], text, html, headers)
 
 
