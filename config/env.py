@@ -115,7 +115,7 @@ def items(name: str) -> list[str]:
 
 
 def whole_number(name: str, default: int, minimum: int = 1, harm: str = "") -> int:
-    """Return the variable (days or minutes) as a whole number.
+    """Return the variable as a whole number above zero.
 
     `harm` says what a number below `minimum` would do.
     """

@@ -192,10 +192,10 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     @method_decorator(require_POST)
     def matches(self, request):
         """Return the matches of a topic that is being edited, for the page's script."""
-        saved = self.get_object(request, request.POST.get("topic", ""))
-        if not self._may_write(request, saved):
+        saved_topic = self.get_object(request, request.POST.get("topic", ""))
+        if not self._may_write(request, saved_topic):
             raise PermissionDenied
-        context = topic_preview.match_context(request.POST, saved)
+        context = topic_preview.match_context(request.POST, saved_topic)
         return render(request, "admin/subscriptions/topic/_matches.html", {"matches": context})
 
     def _may_write(self, request, topic):

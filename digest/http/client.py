@@ -312,7 +312,7 @@ class _Wire(httpcore2.NetworkBackend):
     def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
         failure: Exception = httpcore2.ConnectError(f"{host} has no address")
         for address in self._checked(host):
-            seconds = min(CONNECT_SECONDS, _left(self.deadline, httpcore2.ConnectTimeout))
+            seconds = min(CONNECT_SECONDS, _seconds_left(self.deadline, httpcore2.ConnectTimeout))
             try:
                 stream = httpcore2.SyncBackend().connect_tcp(address, port, seconds)
                 return _Stream(stream, self)
@@ -340,15 +340,15 @@ class _Stream(httpcore2.NetworkStream):
         self.stream, self.wire, self.deadline = stream, wire, wire.deadline
 
     def read(self, max_bytes, timeout=None):
-        return self.stream.read(max_bytes, _left(self.deadline, httpcore2.ReadTimeout))
+        return self.stream.read(max_bytes, _seconds_left(self.deadline, httpcore2.ReadTimeout))
 
     def write(self, buffer, timeout=None):
-        seconds = _left(self.deadline, httpcore2.WriteTimeout)
+        seconds = _seconds_left(self.deadline, httpcore2.WriteTimeout)
         self.wire.has_sent = True
         self.stream.write(buffer, seconds)
 
     def start_tls(self, ssl_context, server_hostname=None, timeout=None):
-        seconds = _left(self.deadline, httpcore2.ConnectTimeout)
+        seconds = _seconds_left(self.deadline, httpcore2.ConnectTimeout)
         return _Stream(self.stream.start_tls(ssl_context, server_hostname, seconds), self.wire)
 
     def get_extra_info(self, info):
@@ -358,11 +358,11 @@ class _Stream(httpcore2.NetworkStream):
         self.stream.close()
 
 
-def _left(deadline, too_late):
-    """Return the seconds until the deadline. Raises `too_late`."""
+def _seconds_left(deadline, error_class):
+    """Return the seconds until the deadline. Raises `error_class`."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
-        raise too_late("the time is over")
+        raise error_class("the time is over")
     return seconds
 
 

@@ -219,11 +219,11 @@ def arrays_of(
     stored_ids = [] if previous is None else previous.ids_at(slice(None))
     rows = {paper_id: row for row, paper_id in enumerate(stored_ids) if paper_id not in changed}
     ids = sorted(days, key=lambda paper_id: (days[paper_id], paper_id))
-    missing = [paper_id for paper_id in ids if paper_id not in rows]
+    missing_ids = [paper_id for paper_id in ids if paper_id not in rows]
     name_columns, ends = array("i"), array("q", [0])
 
     def documents() -> Iterable[list[list[str]]]:
-        for row, (identity, document, authors) in enumerate(read(missing), len(stored_ids)):
+        for row, (identity, document, authors) in enumerate(read(missing_ids), len(stored_ids)):
             rows[identity], lines = row, stems_of(document)
             words = {word for name in authors[:MAX_AUTHORS] for word in name_words(name)}
             name_columns.extend(sorted({title_column(lines[0]), *map(name_column, words)}))

@@ -183,8 +183,8 @@ def _batches(source, web, harvest):
         try:
             papers = Paper.objects.filter(categories=[], day__gt=harvest.today - MAX_UNLISTED_AGE)
             papers = papers.filter(is_sample=False).exclude(pk__contains=":").order_by("-day", "pk")
-            unlisted = list(papers.values_list("pk", flat=True)[:MAX_UNLISTED])
-            yield from source.look_up(web, unlisted)
+            unlisted_ids = list(papers.values_list("pk", flat=True)[:MAX_UNLISTED])
+            yield from source.look_up(web, unlisted_ids)
         except (Unavailable, Refused, MalformedFeed) as error:  # The lists are stored.
             yield Batch([], note=f"Papers of other sources could not be looked up: {error}")
 

@@ -36,9 +36,9 @@ def ask_to_confirm(subscriber: Subscriber, *, now) -> Letter | None:
         since = now - timedelta(days=CONFIRM_DAYS)
         since = max(since, subscriber.unsubscribed_at or since)
         has_asked = subscriber.consents.filter(act=Consent.Act.ASKED, at__gt=since).exists()
-        is_invited = Invitation.objects.filter(subscriber=subscriber, at=subscriber.asked_at)
+        invitations = Invitation.objects.filter(subscriber=subscriber, at=subscriber.asked_at)
         is_waiting = has_asked and subscriber.state_at(now) in ("pending", "unsubscribed")
-        if not is_waiting or is_invited.exists():
+        if not is_waiting or invitations.exists():
             return None
         letter = send.write_confirm(subscriber, now, since=now - send.CONFIRM_INTERVAL)
         if letter is not None:
