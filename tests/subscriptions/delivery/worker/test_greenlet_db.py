@@ -86,7 +86,7 @@ def test_running_job_is_finished_when_other_tasks_are_killed(database):
     hub.spawn(database.do, job)
     hub.spawn(hub.park)
     hub.run(condition=lambda: not database.is_free)
-    hub.kill(spared=database.worker)
+    hub.kill(spared=database.busy_task)
     hub.run(condition=lambda: database.is_free)
     assert MimeBatch.objects.count() == 1
 
