@@ -18,8 +18,10 @@ A subscriber gets no digest now for the first of these reasons:
 3. papers that they added are still looked up, or arXiv's list is awaited (HARVEST_GRACE at most);
 4. their day is over (the digest is missed), or the previous one is not sent or too recent;
 5. their row is locked or has changed: the next pass plans them;
-6. no paper was chosen (the digest is skipped), or its summaries are awaited;
-7. a worker does not send it: transitions.skip_reason, throttling, circuit_breaker.
+6. no paper was chosen (skipped, but for a first digest or if they want empty ones), or its
+   summaries are awaited;
+7. a worker does not send it (transitions.skip_reason, throttling, circuit_breaker), or the server
+   refuses or defers it (outcomes.record).
 """
 
 import logging
