@@ -14,7 +14,7 @@ from digest.models import Paper
 from digest.models.papers import CATEGORY
 from digest.numbers import grouped
 
-QUERY_PARAMS = ("field", "since", "code", "view")  # Query parameters.
+QUERY_PARAMS = ("field", "since", "code", "view")
 PERIODS = {7: _("Past week"), 30: _("Past month"), 365: _("Past year")}
 MAX_FIELDS = 25  # Of the form.
 
