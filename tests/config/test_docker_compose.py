@@ -5,6 +5,7 @@ import shlex
 from importlib.util import find_spec
 from itertools import pairwise
 
+import pytest
 from django.conf import settings
 from django.core.management import get_commands
 
@@ -52,6 +53,12 @@ def test_commands_name_existing_modules():
     modules = re.findall(r"(?:gunicorn|celery -A|from) ([a-z.]+)", commands)
     assert {"config.wsgi", "config"} <= set(modules)
     assert all(find_spec(module) for module in modules)
+
+
+@pytest.mark.django_db  # Celery's checks of the models ask it.
+def test_every_scheduled_task_is_registered():
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= app.tasks.keys()
 
 
 def test_worker_listens_to_every_used_queue():
