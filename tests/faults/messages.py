@@ -22,7 +22,7 @@ from tests.helpers.statements import statements
 
 ADDRESS, SLOW = "reader@host-%s.example.org", ("slow-dot", "", "", "", "")
 SQL = statements(Path(__file__).with_suffix(".sql"))
-MESSAGE, RELEASE, STOP, DELAYS, HANDED_OVER = SQL.values()
+MESSAGE, RELEASE, STOP, NOW, DELAYS, HANDED_OVER = SQL.values()
 
 
 def run(installation: Installation, people: int, seed: int) -> dict:
@@ -66,7 +66,8 @@ def run(installation: Installation, people: int, seed: int) -> dict:
             installation.revive("beat")
             time.sleep(1)
             if stopped_at is None and sent() >= people / 2:
-                ((stopped_at,),) = installation.ask(STOP)
+                installation.ask(STOP)
+                ((stopped_at,),) = installation.ask(NOW)
     mail.plan = lambda _: ""
     installation.rest(120)
     handed_over, letters = dict(installation.ask(HANDED_OVER)), installation.letters("message")

@@ -9,7 +9,10 @@ UPDATE subscriptions_letter SET created_at = now(), next_try_at = now() + %s * i
 WHERE kind = 'digest' AND state = 'planned' AND mod(id, 2) <= %s RETURNING id
 
 -- stop
-UPDATE subscriptions_message SET stopped_at = clock_timestamp() RETURNING stopped_at
+UPDATE subscriptions_message SET stopped_at = clock_timestamp() RETURNING id
+
+-- now: once it has committed, since a final check just before may still pass
+SELECT clock_timestamp()
 
 -- delays of even and of odd ids
 SELECT extract(epoch FROM max(ended_at - created_at))::float FROM subscriptions_letter
