@@ -1,6 +1,5 @@
-// Edits the text of a field by the chips that the server made of it: a click edits an entry, × removes it,
-// and other buttons write it anew. Where there is an "Add", an input adds entries, and the text area is
-// hidden. Without this script, the buttons send the form, and the text area is edited.
+// Edits the text of a field by the buttons that the server made for its entries. Without this script, the buttons send the
+// form.
 for (const box of document.querySelectorAll("[data-chips]")) begin(box, box.querySelector("textarea"));
 
 function element(name, properties, ...children) {
@@ -13,6 +12,13 @@ function linesOf(text) {
   return text.split("\n").map((line) => line.trim().replace(/\s+/g, " ")).filter(Boolean);
 }
 
+// Strikes a phrase out wherever it stands, or brings it back.
+function toggled(text, phrase) {
+  if (text.includes(`~~${phrase}~~`)) return text.replaceAll(`~~${phrase}~~`, phrase);
+  const literal = RegExp.escape?.(phrase) ?? phrase.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+  return text.replace(new RegExp(`(?<![\\p{L}\\d-])${literal}(?![\\p{L}\\d-])`, "giu"), "~~$&~~");
+}
+
 function begin(box, area) {
   acceptFile(area);
   const list = box.querySelector(".entries");
@@ -20,8 +26,7 @@ function begin(box, area) {
   const undone = element("p", { className: "small", hidden: true });
   undone.setAttribute("role", "status");
   list.after(undone);
-  const chips = () => [...list.querySelectorAll("[data-line]")];
-  if (box.dataset.add) addInput(box, area, list, set);
+  const chips = () => [...list.querySelectorAll("[data-line]")].sort((a, b) => a.dataset.number - b.dataset.number);
 
   function set(text) {
     undone.hidden = true;
@@ -52,42 +57,13 @@ function begin(box, area) {
     undo.focus();
   }
 
-  function edit(chip) {
-    const place = chips().indexOf(chip);
-    const label = chip.querySelector(".line");
-    const input = element("input", { type: "text", value: chip.dataset.line });
-    input.setAttribute("aria-label", label.title);
-    input.dir = "auto";
-    label.replaceWith(input);
-    input.focus();
-    const end = () => {
-      const isChanged = input.isConnected && input.value.trim() !== chip.dataset.line;
-      input.replaceWith(label);
-      if (isChanged) replace(place, input.value);
-    };
-    input.addEventListener("blur", end);
-    input.addEventListener("input", (event) => event.stopPropagation());
-    input.addEventListener("keydown", (event) => {
-      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
-      event.preventDefault();
-      if (event.key === "Escape") input.value = chip.dataset.line;
-      input.blur();
-    });
-  }
-
-  list.addEventListener("click", (event) => {
-    const label = event.target.closest("a.line");
-    if (!label) return;
-    event.preventDefault();
-    edit(label.closest("[data-line]"));
-  });
   area.form.addEventListener("click", (event) => {
     const button = event.target.closest(`button[name="edit_${area.name}"]`);
     if (!button) return;
     event.preventDefault();
-    const [number] = button.value.split(":", 1);
-    const text = button.value.slice(number.length + 1);
-    if (text) replace(Number(number), text);
+    const [, number, sign, text] = button.value.match(/^(\d+)([:~])([^]*)$/);
+    if (sign === "~") set(toggled(area.value, text));
+    else if (text) replace(Number(number), text);
     else remove(Number(number));
   });
 }
@@ -112,38 +88,4 @@ function acceptFile(area) {
     area.value = `${area.value}\n${await textOf(file)}`.trim();
     area.dispatchEvent(new Event("input", { bubbles: true }));
   });
-}
-
-function addInput(box, area, list, set) {
-  const input = element("input", { type: "text", id: area.id, autocomplete: "off" });
-  const button = element("button", { type: "button", className: "plain", textContent: box.dataset.add });
-  input.placeholder = area.placeholder;
-  for (const name of ["aria-describedby", "aria-invalid"]) {
-    if (area.hasAttribute(name)) input.setAttribute(name, area.getAttribute(name));
-  }
-  area.removeAttribute("id");
-  area.hidden = true;
-  area.before(element("div", { className: "row ask" }, input, button));
-  if (area.autofocus) input.focus();
-
-  // Adds what was typed, so that nothing is lost when the form is sent.
-  function keep(text = "") {
-    const typed = [input.value, text].join("\n").trim();
-    input.value = "";
-    if (typed) set([area.value, typed].join("\n").trim());
-  }
-
-  input.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.isComposing) return;
-    event.preventDefault();
-    keep();
-  });
-  input.addEventListener("paste", (event) => {
-    const text = event.clipboardData.getData("text");
-    if (!text.trim().includes("\n")) return;
-    event.preventDefault();
-    keep(text);
-  });
-  button.addEventListener("click", () => keep());
-  area.form.addEventListener("submit", () => keep());
 }

@@ -1,15 +1,16 @@
 """Read what was typed or pasted into the interests box: one entry for each interest.
 
-A line may be words, a list, a sentence, a name, a category, a topic, a title or an abstract. Each
-entry can be written as one line that is read as this entry again.
+Prose is one entry, a text. Without prose, a line may be words, a list, a name, a category, a topic,
+a link or a title. Each entry can be written as lines that are read as this entry again.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
-from digest.interests import sentences
+from digest.interests.phrases import is_prose, phrases
 from digest.ranking import text as ranking_text
 from digest.ranking.authors import queried_authors
 from digest.ranking.query import ADDRESS, MAX_PHRASE_TERMS, QUOTED, QUOTES, lines
@@ -19,19 +20,23 @@ WORDS, TEXT, AUTHOR, CATEGORY = "words", "text", "author", "category"
 TOPIC, PAPER, ORCID, UNREAD = "topic", "paper", "orcid", "unread"
 MAX_NAME_WORDS = 4
 MAX_UNWANTED = 2  # Words after "no" at the beginning of a line, unlike "no free lunch theorems".
-#: Characters of the lines of a pasted paragraph, and of all together.
-WRAPPED_LENGTHS, MAX_PARAGRAPH = range(50, 200), 2_000
+MAX_PIECE_WORDS = 6  # Of a list. Longer pieces are parts of a title.
+MAX_MARKS = 5  # At the beginning of a line, as in "not: words: tea".
+MAX_ALTERNATIVES = 20  # In parentheses. Each repeats what is before them.
 
 #: How a line says what it is: "not: surveys", "words: computer vision".
 PREFIX = re.compile(rf"(not|{WORDS}|{TEXT}|{TOPIC}|{PAPER}|authors?(?= ?:$)) ?: ?", re.IGNORECASE)
 UNWANTED = re.compile(
     r"(?:but )?(?:(no)|not|nothing(?: on| about)?|without|keine?|ohne|(?:avoid|exclude|skip):) "
-    r"(?=\S)",
+    r"(?!only |just |limited )(?=\S)",
     re.IGNORECASE,
 )
+MARK = re.compile(rf"{PREFIX.pattern}|{UNWANTED.pattern}", re.IGNORECASE)
+TOO_MANY_MARKS = re.compile(rf"(?:{MARK.pattern}){{{MAX_MARKS + 1}}}", re.IGNORECASE)
 OR, AND = (re.compile(rf"(?<=\S)\s+{word}\s+(?=\S)") for word in ("OR", "AND"))
-#: "LLM AND (planning OR tools)", "reasoning NOT (agents OR vision)".
-GROUPED = re.compile(r"(?P<start>[^()]*?)\s+(?P<word>AND|NOT)\s+\((?P<group>[^()]*)\)")
+#: "LLM AND (planning OR tools)", "reasoning NOT (agents OR vision)". Begins after a parenthesis:
+#: from any character, the time would be quadratic.
+GROUPED = re.compile(r"(?<![^()])(?P<start>[^()]*?)\s+(?P<word>AND|NOT)\s+\((?P<group>[^()]*)\)")
 NOT = re.compile(r"(?:^|\s+)(?:AND\s+)?NOT\s+")
 PARENTHESES = str.maketrans("()", "  ")
 BULLET = re.compile(r"\A(?:[-–—•*·]|\(?\d{1,2}[.)])\s+")
@@ -41,16 +46,16 @@ BY = re.compile(r"(?i:(?:papers? |work )?(?:author|by) )(?=[^\W\d_a-z])")
 #: "LLM agents, author: Lei Li".
 BEFORE_AUTHOR = re.compile(r"\s*[,;]\s*(?=authors? ?:)", re.IGNORECASE)
 NAME = re.compile(r"[^\W\d_][^\d_!?:;()\"/]*")
+#: Between the pieces of a list, and between two pieces of several words.
+SEPARATOR = re.compile(r"\s*[,;|•·]\s*(?:(?:and|or|und|et)\s+)?", re.IGNORECASE)
+CONJUNCTION = re.compile(r"(?<=\S)\s+(?:and|or|und|et|&)\s+(?=\S+\s)", re.IGNORECASE)
 
 
 class Vocabulary(Protocol):
     """What the papers and topics say of words."""
 
-    def are_paired(self, left: str, right: str) -> bool:
-        """Return whether two words stand together in papers, as in "trust and safety"."""
-
-    def is_general(self, phrase: str) -> bool:
-        """Return whether so many papers mention a phrase that its field should be added."""
+    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
+        """Find papers at once. `paper` and `titled` answer for what was looked up."""
 
     def is_author(self, name: str) -> bool:
         """Return whether papers have this author, and hardly one has these words."""
@@ -70,10 +75,11 @@ class Vocabulary(Protocol):
 class NoVocabulary:
     """The vocabulary of an installation without papers."""
 
-    def are_paired(self, left: str, right: str) -> bool:
-        return False
+    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
+        pass
 
-    is_general = is_author = lambda self, phrase: False
+    def is_author(self, name: str) -> bool:
+        return False
 
     def topic(self, name: str) -> str:
         return ""
@@ -91,9 +97,8 @@ class Entry:
     Attributes
     ----------
     kind : str
-        words, text (papers near it), author, category, topic, paper (papers like it), orcid (the
-        papers of a person, to choose from), unread (not understood). Empty for an entry that was
-        saved before there were kinds.
+        words, text (prose, a title or an abstract), author, category, topic, paper (papers like
+        it), orcid (the papers of a person, to choose from), unread (not understood).
     text : str
         As it was typed. Of an author, with "author:". Of a paper, its id, or its title and an
         abstract or a reference: `added_papers.parse_entry`.
@@ -107,72 +112,125 @@ class Entry:
     is_muted: bool = False
     slug: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """What is equal in entries that match the same papers: "Robots" and "robots"."""
+        return self.kind, self.slug or self.text.casefold(), self.is_muted
+
 
 def read(
-    text: str, vocabulary: Vocabulary = NO_VOCABULARY, stored: Mapping[str, Entry] | None = None
+    text: str,
+    vocabulary: Vocabulary = NO_VOCABULARY,
+    stored: Mapping[str, Entry] | None = None,
+    limit: int | None = None,
 ) -> list[Entry]:
-    """Return the entries of a text, each once. A line that is `stored` is that entry."""
+    """Return the entries of a text, each once. A line that is `stored` is that entry.
+
+    Stops after the line that exceeds the `limit` of followed or of muted entries.
+    """
     text = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
-    entries: list[Entry] = []
-    all_lines = [*paragraphs(text)]
+    stored = stored or {}
+    all_lines = [" ".join(line.split()) for line in text.splitlines()]
+    all_lines = list(dict.fromkeys(filter(None, all_lines)))
+    look_up((line for line in all_lines if line not in stored), vocabulary)
+    plain_lines = [line for line in all_lines if not (line in stored or _is_explicit(line))]
+    has_prose = any(map(is_prose, plain_lines))
     is_list = len(all_lines) > 1 and all(line.startswith("-") for line in all_lines)
+    entries: dict[tuple, Entry] = {}
     for line in all_lines:
-        if entry := (stored or {}).get(line):
-            entries.append(entry)
+        if entry := stored.get(line):
+            line_entries = [entry]
+        elif has_prose and line in plain_lines:
+            is_first = line == plain_lines[0]
+            line_entries = _read_prose("\n".join(plain_lines), vocabulary) if is_first else []
         elif match := HYPHEN.match(line):
             read_line = _read_line if is_list else _read_muted
-            entries += read_line(line[match.end() :], vocabulary)
+            line_entries = read_line(line[match.end() :], vocabulary)
         else:
-            entries += _read_line(BULLET.sub("", line), vocabulary)
-    return list(dict.fromkeys(entries))
+            line_entries = _read_line(BULLET.sub("", line), vocabulary)
+        for entry in line_entries:
+            entries.setdefault(entry.key, entry)
+        muted_count = sum(entry.is_muted for entry in entries.values())
+        if limit is not None and max(muted_count, len(entries) - muted_count) > limit:
+            break
+    return [*entries.values()]
 
 
-def written(entry: Entry, vocabulary: Vocabulary = NO_VOCABULARY) -> str:
-    """Return the line that is read as this entry."""
+def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
+    """Look up all papers that lines may refer to, so that reading a line asks the database nothing.
+
+    To be called with all lines of a page: one by one, each costs several queries.
+    """
+    references: list[str] = []
+    titles: list[str] = []
+    for line in text_lines:
+        content = line.translate(QUOTES)
+        references += [link.strip("().") for link in ADDRESS.findall(content)]
+        mark = HYPHEN.match(content) or BULLET.match(content) or MARK.match(content)
+        while mark and not TOO_MANY_MARKS.match(content):
+            titles.append(content)
+            content = content[mark.end() :]
+            references += [content] if mark[0].lower().startswith(PAPER) else []
+            mark = MARK.match(content)
+        titles += [content, *BEFORE_AUTHOR.split(content), *NOT.split(content)]
+    vocabulary.look_up(references, titles)
+
+
+def written(entries: Sequence[Entry], vocabulary: Vocabulary = NO_VOCABULARY) -> list[str]:
+    """Return a string for each entry. All of them, each on lines of its own, are read as these."""
+    text = next((entry for entry in entries if entry.kind == TEXT and not entry.is_muted), None)
+    return [_written(entry, vocabulary, beside_text=text not in (None, entry)) for entry in entries]
+
+
+def _written(entry: Entry, vocabulary: Vocabulary, *, beside_text: bool) -> str:
     if entry.is_muted:
-        return f"not: {written(replace(entry, is_muted=False), vocabulary)}"
+        entry = replace(entry, is_muted=False)
+        return f"not: {' '.join(_written(entry, vocabulary, beside_text=False).split())}"
+    if entry.slug:
+        return f"{TOPIC}: {entry.text}"
     has_prefix = entry.kind in (WORDS, TEXT, PAPER)
-    if has_prefix and read(entry.text, vocabulary) != [entry]:
-        return f"{entry.kind}: {entry.text}"
+    is_read = not (beside_text and not _is_explicit(entry.text))
+    if has_prefix and not (is_read and read(entry.text, vocabulary) == [entry]):
+        return f"{entry.kind}: {' '.join(entry.text.split())}"
     return entry.text
 
 
 def lines_of(kind: str, text: str) -> tuple[str, ...]:
-    """Return the lines that papers are ranked by.
-
-    Sentences and lists that were saved before there were kinds are read by phrases, regardless of
-    what papers and topics say: nothing of them becomes an author, a topic or a mute.
-    """
-    if kind in (WORDS, TEXT):
-        return (text,)
-    if kind or len(text) > MAX_PARAGRAPH or QUOTED.search(text.translate(QUOTES)):
-        return tuple(lines(text))
-    if not (sentences.is_wish(text) or sentences.is_list(text)):
-        return tuple(lines(text))
-    return tuple(p.text for p in sentences.phrases(text) if not p.is_negative)
+    """Return the lines that papers are ranked by: of a text, the phrases that are wanted."""
+    if kind == TEXT:
+        wanted = (phrase.text for phrase in phrases(text) if not phrase.is_unwanted)
+        return tuple(dict.fromkeys(wanted))
+    return (text,) if kind == WORDS else tuple(lines(text))
 
 
-def paragraphs(text: str) -> Iterator[str]:
-    """Yield the lines of a text, and a pasted paragraph of many lines as one."""
-    open_lines: list[str] = []
-    for line in [*map(str.strip, text.splitlines()), ""]:
-        is_wrapped = bool(open_lines) and len(open_lines[-1]) in WRAPPED_LENGTHS
-        if open_lines and not (line and is_wrapped and not PREFIX.match(line)):
-            for part in [" ".join(open_lines)] if _is_paragraph(open_lines) else open_lines:
-                yield " ".join(part.split())
-            open_lines = []
-        open_lines += [line] if line else []
+def _is_explicit(line: str) -> bool:
+    """Return whether a line is an entry of its own, even beside prose."""
+    return bool(
+        PREFIX.match(line)
+        or queried_authors(line)
+        or category_names(line)
+        or ADDRESS.fullmatch(line)
+    )
 
 
-def _is_paragraph(lines: list[str]) -> bool:
-    """Return whether lines of the usual length are prose: sentences that go on in the next line."""
-    continued_count = sum(line[0].islower() for line in lines[1:])
-    is_prose = any(". " in line for line in lines) and sum(map(len, lines)) < MAX_PARAGRAPH
-    return is_prose and len(lines) > 2 and 2 * continued_count >= len(lines) - 1
+def _read_prose(text: str, vocabulary: Vocabulary) -> list[Entry]:
+    """Return the entry of a text, and those of the papers that it links to. Ignores other links."""
+    links = []
+    for link in ADDRESS.findall(text):
+        entry = _read_link(link.strip("()."), vocabulary)
+        if entry.kind != UNREAD:
+            links.append(entry)
+            text = text.replace(link, " ", 1)
+    text = "\n".join(" ".join(line.split()) for line in text.splitlines()).strip()
+    if lines_of(TEXT, text):
+        return [Entry(TEXT, text), *links]
+    return links or [Entry(UNREAD, text)]
 
 
 def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     line = line.translate(QUOTES)
+    if TOO_MANY_MARKS.match(line):
+        return [Entry(UNREAD, line)]
     if match := PREFIX.match(line):
         text = line[match.end() :]
         return _read_prefixed(match[1].lower(), text, vocabulary) if text else [Entry(UNREAD, line)]
@@ -189,31 +247,44 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return [Entry(CATEGORY, category) for category in categories]
     if len(parts := BEFORE_AUTHOR.split(line)) > 1:
         return [entry for part in parts if part for entry in _read_line(part, vocabulary)]
-    if QUOTED.search(line) and not sentences.is_wish(QUOTED.sub("", line)):
+    if QUOTED.search(line):
         return [_read_phrase(part, NO_VOCABULARY) for part in lines(line)]
     if not line.isupper() and (OR.search(line) or AND.search(line) or NOT.search(line)):
         return _read_operators(line, vocabulary)
     links = [_read_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
-    line = " ".join(ADDRESS.sub(" ", line).split()).rstrip(" ." if links else "")
-    line_entry = _read_phrase(line, vocabulary)
+    if links:
+        line = ADDRESS.sub(" ", line).rstrip(" .")
+    line_entry = _read_phrase(" ".join(line.split()), vocabulary)
     if line_entry.kind in (TOPIC, AUTHOR, UNREAD):
         return links if links and line_entry.kind == UNREAD else [line_entry, *links]
-    # The words in quotes are no part of a sentence.
-    quotes = {f"Quote{n}Quote": match[0] for n, match in enumerate(QUOTED.finditer(line))}
-    for mark, quote in quotes.items():
-        line = line.replace(quote, mark, 1)
-    phrases = sentences.phrases(line, vocabulary.are_paired)
-    if line.endswith(":") and sentences.is_wish(line) and phrases == [sentences.Phrase(line)]:
-        phrases = []  # It introduces the next lines.
-    entries = []
-    for phrase in phrases:
-        text = phrase.text
-        for mark, quote in quotes.items():
-            text = text.replace(mark, quote)
-        entry = _read_phrase(text, vocabulary, phrase.context)
-        entries.append(replace(entry, is_muted=phrase.is_negative))
-    is_text = [entry.kind for entry in entries] == [TEXT]  # Links in a pasted text are part of it.
-    return entries if is_text else [*entries, *links]
+    pieces = _pieces(line)
+    if len(pieces) > 1:
+        return [*chain.from_iterable(_read_piece(piece, vocabulary) for piece in pieces), *links]
+    return [line_entry, *links]
+
+
+def _pieces(line: str) -> list[str]:
+    """Return the pieces of a list, or the line itself."""
+    label, colon, rest = line.partition(": ")
+    if colon and not phrases(label):  # "Keywords: tea, cups".
+        line = rest
+    pieces = [piece for piece in SEPARATOR.split(line.strip(" .")) if piece]
+    if ";" not in line and any(len(piece.split()) > MAX_PIECE_WORDS for piece in pieces):
+        return [line]
+    split = []
+    for piece in pieces:
+        match = CONJUNCTION.search(piece)
+        if match and " " in piece[: match.start()]:
+            split += [piece[: match.start()], piece[match.end() :]]
+        else:
+            split.append(piece)
+    return split
+
+
+def _read_piece(piece: str, vocabulary: Vocabulary) -> list[Entry]:
+    if match := UNWANTED.match(piece):
+        return [replace(_read_phrase(piece[match.end() :], vocabulary), is_muted=True)]
+    return [_read_phrase(piece, vocabulary)]
 
 
 def _read_prefixed(prefix: str, content: str, vocabulary: Vocabulary) -> list[Entry]:
@@ -242,28 +313,29 @@ def _read_muted(line: str, vocabulary: Vocabulary) -> list[Entry]:
 
 def _read_operators(line: str, vocabulary: Vocabulary) -> list[Entry]:
     """Read alternatives as entries, and what follows NOT as muted."""
-    entries = []
     line = GROUPED.sub(_ungrouped, line)
+    texts: dict[tuple[str, bool], None] = {}
     for alternative in OR.split(line.translate(PARENTHESES)):
         phrase, *muted_phrases = NOT.split(alternative)
-        phrase = " ".join(AND.sub(" ", phrase).split())
-        entries += [_read_phrase(phrase, vocabulary)] if phrase else []
-        muted_texts = filter(None, map(str.strip, muted_phrases))
-        entries += [entry for part in muted_texts for entry in _read_muted(part, vocabulary)]
-    return entries
+        texts[" ".join(AND.sub(" ", phrase).split()), False] = None
+        texts |= dict.fromkeys((muted_phrase.strip(), True) for muted_phrase in muted_phrases)
+    return [
+        replace(_read_phrase(phrase, vocabulary), is_muted=is_muted)
+        for phrase, is_muted in texts
+        if phrase
+    ]
 
 
 def _ungrouped(match: re.Match[str]) -> str:
-    start, phrases = match["start"], OR.split(match["group"])
+    start, alternatives = match["start"], OR.split(match["group"])
     if match["word"] == "NOT":
-        return " NOT ".join([start, *phrases])
-    return " OR ".join(f"{start} AND {phrase}" for phrase in phrases)
+        return " NOT ".join([start, *alternatives])
+    return " OR ".join(f"{start} AND {phrase}" for phrase in alternatives[:MAX_ALTERNATIVES])
 
 
-def _read_phrase(phrase: str, vocabulary: Vocabulary, context: str = "") -> Entry:
-    """Return the entry of a phrase. Its context is added if it says too little without it."""
-    terms = list(dict.fromkeys(ranking_text.terms(phrase)))
-    if not terms:
+def _read_phrase(phrase: str, vocabulary: Vocabulary) -> Entry:
+    terms = set(ranking_text.terms(phrase))
+    if not (terms and phrases(phrase)):
         return Entry(UNREAD, phrase)
     if slug := vocabulary.topic(phrase):
         return Entry(TOPIC, phrase, slug=slug)
@@ -272,6 +344,4 @@ def _read_phrase(phrase: str, vocabulary: Vocabulary, context: str = "") -> Entr
     is_name = NAME.fullmatch(phrase) and len(phrase.split()) <= MAX_NAME_WORDS
     if is_name and vocabulary.is_author(phrase):
         return Entry(AUTHOR, f"author: {phrase}")
-    if context and not {*ranking_text.terms(context)} & {*terms} and vocabulary.is_general(phrase):
-        phrase = f"{phrase} in {context}"
     return Entry(TEXT if len(terms) > MAX_PHRASE_TERMS else WORDS, phrase)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
 
 import numpy as np
@@ -17,7 +18,6 @@ from digest.models.bulk_insert import among
 from digest.personalization import added_papers
 from digest.ranking.authors import queried_authors
 from digest.ranking.profile import Example, Interest, Profile
-from digest.ranking.query import MAX_NAME
 from digest.ranking.relevance_feedback import LearnedProfile
 from digest.sources.arxiv import taxonomy
 from subscriptions.actions.preferences import TopicSelection
@@ -39,7 +39,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
     follows, mutes = defaultdict(list), defaultdict(list)
     for pk, stance, topic_id, weight in rows:
         is_muted = stance == TopicPreference.Stance.MUTE
-        (mutes if is_muted else follows)[pk].append(interest(topic_id, weight, is_muted))
+        (mutes if is_muted else follows)[pk].append(interest(topic_id, weight))
     library = LibraryPaper.objects.order_by().filter(subscriber=OuterRef("subscriber"))
     learner_ids = [subscriber.pk for subscriber in subscribers if subscriber.learns]
     models = ReaderModel.objects.filter(among("subscriber", learner_ids))
@@ -56,7 +56,7 @@ def profiles_of(subscribers: list[Subscriber]) -> list[Profile]:
         learned_fields[model.subscriber_id] = learned, has_enough_liked
     return [
         Profile(
-            _combine_examples(follows[subscriber.pk]),
+            _combined(follows[subscriber.pk]),
             tuple(mutes[subscriber.pk]),
             subscriber.size,
             *learned_fields.get(subscriber.pk, (None, False)),
@@ -120,14 +120,14 @@ def profile_for(
     examples = examples_of(topic for topic, _ in stances.values())
     follows, mutes = [], []
     for key, (topic, is_muted) in stances.items():
-        interest = to_interest(topic, stored_weights.get(key, 1.0), is_muted, examples=examples)
+        interest = to_interest(topic, stored_weights.get(key, 1.0), examples=examples)
         (mutes if is_muted else follows).append(interest)
-    return replace(stored, follows=_combine_examples(follows), mutes=tuple(mutes))
+    return replace(stored, follows=_combined(follows), mutes=tuple(mutes))
 
 
 def own_topic(query: str, kinds: Mapping[str, str]) -> Topic:
     """Return a subscriber's own topic, unsaved."""
-    return Topic(name=query[:MAX_NAME], query=query, kind=kinds.get(query, ""))
+    return Topic(name=Topic.name_of(query), query=query, kind=kinds.get(query, ""))
 
 
 def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:
@@ -143,13 +143,21 @@ def examples_of(topics: Iterable[Topic]) -> dict[str, Example]:
     }
 
 
-def _combine_examples(follows: Iterable[Interest]) -> tuple[Interest, ...]:
-    """Return the interests, with all examples of one weight in one interest."""
+def _combined(follows: Iterable[Interest]) -> tuple[Interest, ...]:
+    """Return the interests, with all examples of one weight in one interest.
+
+    Each interest in own words knows the lines of all of them.
+    """
+    follows = list(follows)
+    own_lines = chain.from_iterable(interest.read_lines for interest in follows)
+    whole = tuple(dict.fromkeys(own_lines))
     examples: dict[float, tuple[Example, ...]] = {}
     other_interests = []
     for interest in follows:
         if interest.examples:
             examples[interest.weight] = examples.get(interest.weight, ()) + interest.examples
+        elif interest.read_lines:
+            other_interests.append(replace(interest, whole=whole))
         else:
             other_interests.append(interest)
     combined = [Interest("", "", weight, examples=papers) for weight, papers in examples.items()]
@@ -159,12 +167,9 @@ def _combine_examples(follows: Iterable[Interest]) -> tuple[Interest, ...]:
 def to_interest(
     topic: Topic,
     weight: float = 1.0,
-    is_muted: bool = False,
     examples: Mapping[str, Example] = MappingProxyType({}),
 ) -> Interest:
     """Return a topic as the ranking reads it. `examples` are those of `examples_of`.
-
-    A mute without a kind, as older versions stored it, hides the same papers as it did then.
 
     The name of a category ("cs.LG", "hep-th") means its papers. So does the name of an archive
     unless it is a word ("q-fin"). "author: Emmy Noether" means papers by this author.
@@ -179,6 +184,8 @@ def to_interest(
         return Interest(topic.name, "", weight, categories, authors)
     if not is_plain_text and not categories and (named := taxonomy.categories_named(text)):
         return Interest(topic.name, "", weight, named)
-    has_lines = topic.slug is None and (topic.kind or not is_muted)
-    lines = lines_of(topic.kind, text) if has_lines else ()
-    return Interest(topic.name, topic.query, weight, categories, read_lines=lines)
+    lines = lines_of(topic.kind, text) if topic.slug is None else ()
+    is_prose = topic.kind == TEXT
+    return Interest(
+        topic.name, topic.query, weight, categories, read_lines=lines, is_prose=is_prose
+    )

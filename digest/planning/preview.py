@@ -30,7 +30,7 @@ from subscriptions import schedule
 from subscriptions.models import Subscriber
 
 #: A page must answer at once, whatever is written into it. Emails use all words.
-MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS = 6_000, 100, 600
+MAX_CHARACTERS, MAX_QUERIES, MAX_TERMS = 20_000, 100, 1_500
 #: How far below the cut near misses may be, in log-odds, if nothing else is shown.
 NEAR_ODDS = 2.5
 

@@ -14,7 +14,7 @@ from digest.ranking.profile import Profile
 from digest.ranking.query import queries_of
 from digest.ranking.ranking import DEFAULT, Ranking
 from digest.ranking.relevance import relevance
-from digest.ranking.retrieval import NO_QUERY, muted
+from digest.ranking.retrieval import NO_QUERY, lines_of, muted
 
 MAX_MISSING = 4
 UNRELATED = 0.01  # Less probable papers are not called weak matches.
@@ -97,10 +97,12 @@ def _why_unmatched(ranking: Ranking, paper: int) -> Diagnosis:
             outcome_above_cut = "elsewhere"
         if any(paper in candidates.by_author(name) for name in interest.authors):
             return Diagnosis(outcome_above_cut, interest=interest.name)
-        unquoted = [replace(query, quotes=()) for query in interest.queries]
+        lines = [*filter(None, lines_of(model, interest))]
+        unquoted = [replace(line, query=replace(line.query, quotes=())) for line in lines]
         relevances = relevance(model, candidates, unquoted) if unquoted else []
-        for query, query_relevance in zip(interest.queries, relevances, strict=True):
-            score = float(expit(query_relevance.log_odds[paper]))
+        for line, line_relevance in zip(lines, relevances, strict=True):
+            query = line.query
+            score = float(expit(line_relevance.log_odds[paper]))
             if score <= max(best.score, UNRELATED):
                 continue
             outcome = "weak"

@@ -194,6 +194,12 @@ class TfidfModel:
         idf[is_known] = self.idf_[places[is_known]]
         return idf
 
+    def are_subjects(self, stems: Sequence[str]) -> np.ndarray:
+        """Return whether each stem is known and frequent enough in titles, (n_stems,)."""
+        columns = np.array([*map(word_column, stems)], dtype=np.int64)
+        places, is_known = find(self._word_columns, columns)
+        return is_known & self.subjects_.take(places, mode="clip")
+
     def directions(self, columns: np.ndarray) -> np.ndarray:
         """Return the directions of words in the latent space, (n_columns, n_components).
 

@@ -23,8 +23,9 @@ class Interest:
 
     Without categories, papers of all categories match. Without a query, all papers of the
     categories match, or the papers by one of the `authors`. A paper is about the query if it is
-    about one of its lines: `read_lines`, or the lines of a topic's text. With `examples`, the
-    papers match that are like the examples, except the examples themselves.
+    about one of its lines (`read_lines`, or the lines of a topic's text) and like the `whole`: all
+    lines that a subscriber wrote, in this interest and others. In prose, common words are no lines.
+    With `examples`, the papers match that are like the examples, except the examples themselves.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Interest:
     categories: tuple[str, ...] = ()
     authors: tuple[str, ...] = ()
     read_lines: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    is_prose: bool = False
     examples: tuple[Example, ...] = ()
 
     @property
@@ -46,12 +49,13 @@ class Interest:
     @property
     def key(self) -> tuple[tuple[object, ...], ...]:
         """What it matches, regardless of its name and weight."""
-        return self.read_lines or (self.query,), self.categories, self.authors, self.examples
+        lines = self.read_lines or (self.query,)
+        return lines, self.whole, self.categories, self.authors, self.examples
 
     @property
     def is_own_words(self) -> bool:
         """Whether the name is the query, as it is for a subscriber's own keywords."""
-        return self.name == self.query[:MAX_NAME]
+        return self.is_prose or self.name == self.query[:MAX_NAME]
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,11 @@ def queries_of(text_lines: Iterable[str], limit: int = MAX_LINES) -> tuple[Query
     return tuple(queries_by_terms.values())[:limit]
 
 
+def joined(text_lines: Iterable[str]) -> Query:
+    """Return all lines as one query, which asks for no quotes."""
+    return replace(_query("\n".join(text_lines)), quotes=())
+
+
 def _query(line: str) -> Query:
     terms = text.stems(text.words(line, of_query=True))
     distinct = set(list(dict.fromkeys(terms))[:MAX_TERMS])

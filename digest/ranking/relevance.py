@@ -1,13 +1,14 @@
-"""Score papers for queries: the log-odds that each is about one.
+"""Score papers for lines: the log-odds that each is about one.
 
-A logistic regression on judged papers over the similarity, the coverage and, with embeddings, their
-cosine. Pseudo-relevance feedback (Rocchio, 1971) expands a query by words of the background's best
-papers, so that no new paper boosts itself.
+A logistic regression on judged papers over the similarity and coverage of the line, the similarity
+of all that its writer wrote and, with embeddings, the cosines of both. Pseudo-relevance feedback
+(Rocchio, 1971) expands a query by words of the background's best papers, so that no new paper
+boosts itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -31,8 +32,50 @@ SELF_SIMILARITY = 1.8  # A paper that is so similar is the query itself, which s
 MAX_EXPANSION = 400  # Words and bigrams that are added: the heaviest.
 BIGRAM_WEIGHT = 0.3  # Of a bigram in the coverage, relative to words.
 TEXT_COVERAGE = 0.75  # Of a text, by every paper: docs/ranking.md.
-#: The weights of similarity, coverage and cosine, and the constant: `tests.benchmarks.judged`.
-WITHOUT_EMBEDDING, WITH_EMBEDDING = (10.2, 4.8, 0.0, -8.7), (7.3, 3.5, 10.7, -10.9)
+
+
+class Weights[T](NamedTuple):
+    """The weights of what is known of a paper: `tests.benchmarks.judged` fits them."""
+
+    similarity: T
+    coverage: T
+    cosine: T
+    whole_similarity: T
+    whole_cosine: T
+    constant: T
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an interest, and the whole: all that its writer wrote, as one query.
+
+    `share`: how much the line counts, in [0, 1]. The rest is decided by the whole alone.
+    """
+
+    query: Query
+    whole: Query | None = None
+    share: float = 1.0
+
+    def weights(self, has_embedding: np.ndarray) -> Weights[np.ndarray]:
+        """Return the weights for each paper, by whether it has an embedding."""
+        fits = np.array([WITHOUT_EMBEDDING, WITH_EMBEDDING])[has_embedding.astype(int)]
+        alone, beside_whole, whole = np.moveaxis(fits, 0, -1)
+        if self.whole is None:
+            return Weights(*alone)
+        return Weights(*(self.share * beside_whole + (1 - self.share) * whole))
+
+
+#: The weights of a line alone, of a line beside the whole, and of the whole alone.
+WITHOUT_EMBEDDING = (
+    Weights(10.2, 4.8, 0, 0, 0, -8.7),
+    Weights(8.8, 3.8, 0, 5.6, 0, -9.3),
+    Weights(0, 0, 0, 14.9, 0, -6.2),
+)
+WITH_EMBEDDING = (
+    Weights(7.3, 3.5, 10.7, 0, 0, -10.9),
+    Weights(6.3, 2.8, 5.5, 3.0, 5.2, -11.2),
+    Weights(0, 0, 0, 8.0, 9.0, -7.5),
+)
 
 
 class ArrayTable:
@@ -103,22 +146,28 @@ def similarity(model: TfidfModel, candidates: CandidateSet, queries: Sequence[Qu
 
 
 def relevance(
-    model: TfidfModel, candidates: CandidateSet, queries: Sequence[Query], floor: float = -np.inf
+    model: TfidfModel, candidates: CandidateSet, lines: Sequence[Line], floor: float = -np.inf
 ) -> list[Relevance]:
-    """Return the candidates that are about each query with log-odds of at least `floor`."""
-    fits = np.array([WITH_EMBEDDING, WITHOUT_EMBEDDING])[..., None]
-    weights = np.where(candidates.has_embedding, *fits)
-    similarity_weights, coverage_weights, cosine_weights, constants = weights
-    log_odds = similarity_weights * similarity(model, candidates, queries) + constants
-    log_odds += cosine_weights * candidates.text_cosines([query.text for query in queries])
+    """Return the candidates that are about each line with log-odds of at least `floor`."""
+    pairs = ((line.query, line.whole) for line in lines)
+    queries = list(dict.fromkeys(query for pair in pairs for query in pair if query))
+    rows = {query: row for row, query in enumerate(queries)}
+    similarities = similarity(model, candidates, queries)
+    cosines = candidates.text_cosines([query.text for query in queries])
     relevances = []
-    for query, row in zip(queries, log_odds, strict=True):
-        papers = np.flatnonzero(row + coverage_weights >= floor)  # The coverage is at most 1.
-        covered = coverage_weights[papers] * coverage(model, candidates, query, papers)
-        matches = Relevance(papers, row[papers] + covered)
+    for line in lines:
+        row = rows[line.query]
+        whole_row = rows[line.whole or line.query]
+        weights = line.weights(candidates.has_embedding)
+        log_odds = weights.similarity * similarities[row] + weights.cosine * cosines[row]
+        log_odds += weights.whole_similarity * similarities[whole_row]
+        log_odds += weights.whole_cosine * cosines[whole_row] + weights.constant
+        papers = np.flatnonzero(log_odds + weights.coverage >= floor)  # The coverage is at most 1.
+        covered = coverage(model, candidates, line.query, papers)
+        matches = Relevance(papers, log_odds[papers] + weights.coverage[papers] * covered)
         matches = matches[matches.log_odds >= floor]
-        if query.quotes:
-            matches = matches[candidates.contains_quotes(query, matches.papers)]
+        if line.query.quotes:
+            matches = matches[candidates.contains_quotes(line.query, matches.papers)]
         relevances.append(matches)
     return relevances
 

@@ -13,11 +13,15 @@ from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel, word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest
-from digest.ranking.query import Query, queries_of
-from digest.ranking.relevance import ArrayTable, Relevance, relevance
+from digest.ranking.query import Query, joined, queries_of
+from digest.ranking.relevance import ArrayTable, Line, Relevance, relevance
 from digest.ranking.relevance_feedback import learn_each, learned_scores, likeness
 
-QUERY_BATCH = 256  # Queries that are scored at a time, since the scores are dense.
+LINE_BATCH = 128  # Lines that are scored at a time, since the scores are dense.
+#: A writer of more lines counts less by the best of them, and more by the whole.
+FEW_LINES = 4
+#: In prose, a single word that more than this share of the papers have is no line.
+COMMON = 0.003
 MAX_PAPERS = 5_000  # Of a topic: a category may have more.
 LIFTABLE = 2.0  # So far below the cut, feedback may lift papers above it.
 #: The mean latent cosine from which on examples are on one subject. With the links of one, or of
@@ -48,6 +52,7 @@ class Retrieved(ArrayTable):
 
 
 NOTHING = Retrieved(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
+NOT_RELEVANT = Relevance(NOTHING.papers, NOTHING.margins)
 
 
 def retrieve(
@@ -62,15 +67,16 @@ def retrieve(
     # Looked up once: another thread may empty the cache.
     retrieved = {key: cached for key in keys.values() if (cached := cache.get(key)) is not None}
     missing = {key: interest for interest, key in keys.items() if key not in retrieved}
-    queries = chain.from_iterable(interest.queries for interest in missing.values())
-    relevances: dict[Query, Relevance] = {}
+    lines = {key: lines_of(model, interest) for key, interest in missing.items()}
+    distinct_lines = dict.fromkeys(filter(None, chain.from_iterable(lines.values())))
+    relevances: dict[Line | None, Relevance] = {None: NOT_RELEVANT}
     cut_log_odds = parameters.cut_log_odds
     floor = cut_log_odds - max(parameters.near_margin, LIFTABLE)
-    for batch in batched(dict.fromkeys(queries), QUERY_BATCH):
+    for batch in batched(distinct_lines, LINE_BATCH):
         relevances |= zip(batch, relevance(model, candidates, batch, floor), strict=True)
     with_examples = [interest for interest in missing.values() if interest.examples]
     likes: dict[Interest, Retrieved] = {}
-    for group in batched(with_examples, QUERY_BATCH // 4):
+    for group in batched(with_examples, LINE_BATCH // 2):
         likes |= zip(group, _like(model, candidates, group, cut_log_odds, floor), strict=True)
     for key, interest in missing.items():
         if interest.examples:
@@ -78,7 +84,7 @@ def retrieve(
         elif interest.authors:
             hits = _by_authors(candidates, interest.authors)
         elif interest.query.strip():
-            scored = [relevances[query] for query in interest.queries]
+            scored = [relevances[line] for line in lines[key]]
             hits = _merge(candidates, scored, cut_log_odds)
         else:
             hits = _of_categories(candidates, interest.categories)
@@ -86,6 +92,26 @@ def retrieve(
             hits = hits[np.isin(hits.papers, [*candidates.in_categories(interest.categories)])]
         retrieved[key] = cache[key] = hits
     return [retrieved[keys[interest]] for interest in interests]
+
+
+def lines_of(model: TfidfModel, interest: Interest) -> Sequence[Line | None]:
+    """Return the line of each query of an interest, or None for a common word in prose."""
+    count = len(interest.whole)
+    whole = joined(interest.whole) if count > 1 else None
+    share = min(1.0, FEW_LINES / max(count, 1))
+    lines = [Line(query, whole, share) for query in interest.queries]
+    if interest.is_prose:
+        telling = [None if _is_common(model, line.query) else line for line in lines]
+        return telling if any(telling) else lines
+    return lines
+
+
+def _is_common(model: TfidfModel, query: Query) -> bool:
+    if len(query.distinct) > 1:
+        return False
+    count = model.documents_.shape[0]
+    (idf,) = model.idf(np.array([word_column(query.distinct[0])]))
+    return bool(idf < np.log((1 + count) / (1 + COMMON * count)) + 1)
 
 
 def _merge(candidates: CandidateSet, scored: Sequence[Relevance], cut_log_odds: float) -> Retrieved:
@@ -208,7 +234,8 @@ def muted(model: TfidfModel, candidates: CandidateSet, interest: Interest) -> np
             log_odds = Parameters().cut_log_odds + MUTE_MARGIN
             (similar,) = _like(model, candidates, [interest], log_odds, log_odds)
             is_muted[similar.papers] = True
-        for query in queries_of(interest.lines, limit=10**9):  # All: mute wins.
+        lines = [interest.query] if interest.is_prose else interest.lines
+        for query in queries_of(lines, limit=10**9):  # All: mute wins.
             is_muted |= _contains(model, candidates, query)
         is_muted = cache[interest.key] = is_muted & in_category
     return is_muted

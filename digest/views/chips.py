@@ -1,7 +1,8 @@
-"""How the interests that somebody typed were read: a chip for each entry, as HTML.
+"""How the interests that somebody typed were read, as HTML: a chip for each entry, but prose as it
+was typed, with the phrases marked by which papers are ranked.
 
-A button of a chip sends the number of its entry and the line that replaces it, empty to remove it:
-`apply_edit` returns the form with that change.
+A button sends the number of its entry, ":" and the lines that replace it (none remove it), or "~"
+and a phrase that is left out of a text: `apply_edit` returns the form with that change.
 """
 
 import re
@@ -29,7 +30,7 @@ from digest.interests.entries import (
     WORDS,
     Entry,
 )
-from digest.interests.sentences import trimmed
+from digest.interests.phrases import phrases, struck_phrases, toggle
 from digest.papers.identifiers import find_reference
 from digest.personalization import interests
 from digest.personalization.added_papers import parse_entry, texts_of
@@ -45,10 +46,10 @@ from subscriptions.models import Subscriber, Topic
 FIELDS = ("interests", "muted_interests")
 MAX_CHIP_LENGTH = 60  # Characters of a chip.
 MAX_BROADER = 3  # Suggested phrases, and as many topics.
-MAX_DIGITS = 6  # Of the number of an entry.
 MAX_UNKNOWN = 5  # Unknown words in a hint.
 MAX_SUGGESTIONS = 3  # Of a page: each compares a word with all known ones.
-SEARCH_KINDS = (WORDS, AUTHOR, CATEGORY, "")
+SEARCH_KINDS = (WORDS, AUTHOR, CATEGORY)
+EDIT = re.compile(r"(?P<number>\d{1,6})(?P<sign>[:~])(?P<text>.*)", re.DOTALL)
 #: Letters of other scripts, and words that sentences in German and French have.
 FOREIGN = re.compile(
     r"[^\W\d_a-z\u00aa-\u024f\u0370-\u03ff]|\b(?:"
@@ -69,14 +70,29 @@ class Hint:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a text. A `phrase` can be left out, or is left out, if it `is_struck`."""
+
+    text: str
+    phrase: str = ""
+    is_struck: bool = False
+
+
+@dataclass(frozen=True)
 class Chip:
-    """An entry as the page shows it. `line` is read as this entry again."""
+    """An entry as the page shows it. `line` is read as this entry again.
+
+    `parts`: of prose. `unwanted`: phrases of prose to which somebody says no.
+    """
 
     entry: Entry
     line: str = ""
+    number: int = 0
     count: int | None = None
     hint: Hint | None = None
     title: str = ""  # Of a paper.
+    parts: Sequence[Part] = ()
+    unwanted: Sequence[str] = ()
 
     @property
     def short_text(self) -> str:
@@ -92,7 +108,7 @@ class Chip:
         kind, text = self.entry.kind, self.entry.text
         if _author_names(self.entry):
             return _("by %s") % self.short_text
-        codes = categories_named(text) if kind in (CATEGORY, "") else ()
+        codes = categories_named(text) if kind == CATEGORY else ()
         if len(codes) == 1 and (name := CATEGORIES.get(codes[0])):
             return _("papers of %(code)s: %(name)s") % {"code": codes[0], "name": name}
         label = {TOPIC: _("topic: %s"), TEXT: _("text: %s"), UNREAD: _("can’t read: %s")}
@@ -102,7 +118,7 @@ class Chip:
 
 def _author_names(entry):
     """Return the authors that an entry follows."""
-    return queried_authors(entry.text) if entry.kind in (AUTHOR, "") else ()
+    return queried_authors(entry.text) if entry.kind == AUTHOR else ()
 
 
 def chips_of_form(form: InterestsForm, now) -> dict[str, str]:
@@ -167,15 +183,27 @@ def render(
     subscriber: Subscriber | None = None,
 ) -> str:
     """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`."""
-    presenter, topics = _EntryPresenter(name), _topics_of(entries, subscriber)
+    presenter, topics = _EntryPresenter(name, entries), _topics_of(entries, subscriber)
     texts = texts_of(topics.values())
+    muted = {entry.text.casefold() for entry in entries if entry.is_muted}
     chips = []
-    for entry in entries:
+    for number, (entry, line) in enumerate(zip(entries, presenter.lines, strict=True)):
         title, _abstract = texts.get(entry.text, ("", ""))
         is_unresolved = entry.kind in (PAPER, ORCID) and not title
         hint = _look_up_hint(topics[entry]) if is_unresolved else presenter.hint(entry)
-        chips.append(Chip(entry, presenter.line(entry), counts.get(entry), hint, title))
-    context = {"chips": chips, "name": name, "action": action}
+        chip = Chip(entry, line, number, counts.get(entry), hint, title)
+        if entry.kind == TEXT and not entry.is_muted:
+            unwanted = [p.text for p in phrases(entry.text) if p.is_unwanted]
+            unwanted = [text for text in dict.fromkeys(unwanted) if text.casefold() not in muted]
+            chip = replace(chip, parts=presenter.parts(entry.text), unwanted=unwanted)
+        chips.append(chip)
+    context = {
+        "texts": [chip for chip in chips if chip.parts],
+        "chips": [chip for chip in chips if not chip.parts],
+        "count": len(chips),
+        "name": name,
+        "action": action,
+    }
     return render_to_string("digest/_entries.html", context)
 
 
@@ -206,25 +234,25 @@ def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str
     Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
     the entries.
     """
-    presenter = _EntryPresenter("interests")
+    presenter = _EntryPresenter("interests", entries)
     positions: dict[Entry, int] = {}
     entry_terms: set[str] = set()
     for position, entry in enumerate(entries):
-        if entry.is_muted or entry.kind not in (WORDS, ""):
+        if entry.is_muted or entry.kind != WORDS:
             continue
         entry_terms.update(terms(entry.text))
         if presenter.knows_papers and presenter.vocabulary.suggestion(entry.text):
             continue  # Its chip offers the right spelling.
         words = entry.text.split()
         for shorter in (words[:-1], words[1:]):
-            if text := trimmed(" ".join(shorter)):
-                positions.setdefault(Entry(WORDS, text), position)
+            for phrase in phrases(" ".join(shorter)):
+                positions.setdefault(Entry(WORDS, phrase.text), position)
     counts = count_matches([*positions], now, window)
     term_counts = {
         topic.name: len(entry_terms & {*terms(f"{topic.name} {topic.query}")})
         for topic in Topic.objects.offered().by_subject()
     }
-    edits = [(entry.text, f"{positions[entry]}:{presenter.line(entry)}") for entry in _top(counts)]
+    edits = [(entry.text, f"{positions[entry]}:{entry.text}") for entry in _top(counts)]
     return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _top(term_counts))]
 
 
@@ -235,7 +263,7 @@ def _top(counts):
 
 def searchable_lines(entries: Sequence[Entry]) -> list[str]:
     """Return the lines of entries all of whose words occur in papers, to search earlier papers."""
-    presenter = _EntryPresenter("interests")
+    presenter = _EntryPresenter("interests", entries)
     if not presenter.knows_papers:
         return []
     followed = [entry for entry in entries if not entry.is_muted and entry.kind in SEARCH_KINDS]
@@ -248,15 +276,17 @@ def apply_edit(params: QueryDict, subscriber: Subscriber | None = None) -> Query
     for name in FIELDS:
         with suppress(ValidationError):
             params[name] = QueriesField().clean(params.get(name, ""))  # Papers of a bibliography.
-        number, _colon, line = params.get(f"edit_{name}", "").partition(":")
-        if not (number.isdecimal() and len(number) < MAX_DIGITS):
+        edit = EDIT.fullmatch(params.get(f"edit_{name}", ""))
+        if edit is None:
             continue
         with suppress(ValidationError):
             entries = _read(name, QueriesField().clean(params.get(name, "")), subscriber)
-            presenter, position = _EntryPresenter(name), int(number)
-            lines = [presenter.line(entry) for entry in entries]
-            params[f"removed_{name}"] = "" if line else "".join(lines[position : position + 1])
-            lines[position : position + 1] = [line] if line else []
+            lines, place = _EntryPresenter(name, entries).lines, int(edit["number"])
+            new_lines = edit["text"]
+            if edit["sign"] == "~":
+                new_lines = toggle("".join(lines[place : place + 1]), new_lines)
+            params[f"removed_{name}"] = "" if new_lines else "".join(lines[place : place + 1])
+            lines[place : place + 1] = [new_lines] if new_lines else []
             params[name] = "\n".join(dict.fromkeys(lines))
     return params
 
@@ -269,19 +299,30 @@ def _read(name, text, subscriber):
 class _EntryPresenter:
     """Writes the line of each entry of a field, and a hint about it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, entries: Sequence[Entry]) -> None:
         # numpy, which only processes that read interests import.
         from digest.indexing import vocabulary
 
-        self.vocabulary, self.is_muted_field = vocabulary.current(), name == "muted_interests"
+        self.vocabulary = vocabulary.current()
         self.knows_papers = isinstance(self.vocabulary, vocabulary.PaperVocabulary)
         self.suggestions = 0
+        if name == "muted_interests":
+            entries = [replace(entry, is_muted=False) for entry in entries]
+        entry_lines.look_up([entry.text for entry in entries], self.vocabulary)
+        self.lines = entry_lines.written(entries, self.vocabulary)
 
-    def line(self, entry: Entry) -> str:
-        line = f"{TOPIC}: {entry.text}"  # Even if an old entry is called so.
-        if not entry.slug:
-            line = entry_lines.written(replace(entry, is_muted=False), self.vocabulary)
-        return f"not: {line}" if entry.is_muted and not self.is_muted_field else line
+    def parts(self, text: str) -> list[Part]:
+        """Return the parts of a text: those are phrases that papers have, or that are struck."""
+        found = [(phrase, True) for phrase in struck_phrases(text)]
+        for phrase in phrases(text):
+            is_subject = not self.knows_papers or self.vocabulary.is_subject(phrase.text)
+            if is_subject and not phrase.is_unwanted:
+                found.append((phrase, False))
+        parts, end = [], 0
+        for phrase, is_struck in sorted(found, key=lambda pair: pair[0].start):
+            parts += [Part(text[end : phrase.start]), Part(phrase.text, phrase.text, is_struck)]
+            end = phrase.end
+        return [*parts, Part(text[end:])]
 
     def hint(self, entry: Entry) -> Hint | None:
         kind, text = entry.kind, entry.text
@@ -290,10 +331,8 @@ class _EntryPresenter:
         if kind == PAPER:
             return None
         if kind == TOPIC:
-            line = self.line(replace(entry, kind=WORDS, slug=""))
+            line = f"not: {WORDS}: {text}" if entry.is_muted else f"{WORDS}: {text}"
             return Hint(_("One of our topics."), _("Search for the words instead"), line)
-        if kind == "" and (hint := self._new_reading_hint(entry)):
-            return hint
         if not self.knows_papers or entry.is_muted or categories_named(text):
             return None
         unknown_words = self.unknown_words(entry)
@@ -304,16 +343,6 @@ class _EntryPresenter:
             )
             return Hint(message % " ".join(unknown_words)) if unknown_words else None
         return self._words_hint(text, unknown_words, is_text=kind == TEXT)
-
-    def _new_reading_hint(self, entry):
-        """Offer the new reading of an entry saved before there were kinds, if it differs."""
-        readings = entry_lines.read(entry.text, self.vocabulary)
-        readings = [replace(r, is_muted=r.is_muted != entry.is_muted) for r in readings]
-        has_same_mutes = all(r.is_muted == entry.is_muted and not r.slug for r in readings)
-        if has_same_mutes and _match_keys([entry]) == _match_keys(readings):
-            return None
-        message = _("We would now read this as %s.") % ", ".join(Chip(r).text for r in readings)
-        return Hint(message, _("Use"), "\n".join(map(self.line, readings)))
 
     def unknown_words(self, entry: Entry) -> list[str]:
         """Return the words of an entry that no author's name has, or no paper."""
@@ -365,16 +394,6 @@ def _look_up_hint(topic: Topic) -> Hint:
         message = _("Its papers are looked up once your address is confirmed.")
         return Hint(f"{message} {_('Then choose yours in your preferences.')}")
     return Hint(_("Looked up once your address is confirmed and this is saved."))
-
-
-def _match_keys(entries):
-    """Return the lines, categories and authors that these entries match."""
-    # numpy, which only processes that rank import.
-    from digest.personalization.profiles import to_interest
-
-    parsed = [to_interest(topic) for topic in _topics_of(entries).values()]
-    attributes = ("lines", "categories", "authors")
-    return [{key for interest in parsed for key in getattr(interest, name)} for name in attributes]
 
 
 def _why_unread(text):

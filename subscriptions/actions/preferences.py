@@ -100,7 +100,7 @@ def set_preferences(subscriber: Subscriber, topics: TopicSelection) -> None:
     ):
         own_topics = []
         for query in queries:
-            fields = {"name": query[:200], "kind": topics.kinds.get(query, "")}
+            fields = {"name": Topic.name_of(query), "kind": topics.kinds.get(query, "")}
             topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=fields)
             if fields["kind"] not in ("", topic.kind):
                 topic.kind = fields["kind"]
@@ -123,7 +123,7 @@ def follow(subscriber: Subscriber, query: str, kind: str) -> None:
     """Follow an own query. If it is followed or muted already, this changes nothing."""
     with transaction.atomic():
         subscriber = subscriber.locked()
-        fields = {"name": query[:200], "kind": kind}
+        fields = {"name": Topic.name_of(query), "kind": kind}
         topic, _ = Topic.objects.get_or_create(owner=subscriber, query=query, defaults=fields)
         subscriber.preferences.get_or_create(topic=topic)
 

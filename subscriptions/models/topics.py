@@ -10,7 +10,8 @@ from subscriptions.models.subscribers import Subscriber
 
 #: Sources whose categories are topics. The slugs of these topics begin with the source's name.
 CATEGORY_SOURCES = ("arxiv", "biorxiv", "medrxiv")
-MAX_QUERY_LENGTH = 2000
+MAX_QUERIES = 50  # That a subscriber follows, or mutes.
+MAX_QUERY_LENGTH = 20_000  # Characters. A pasted home page has ten thousand.
 
 
 class TopicQuerySet(models.QuerySet):
@@ -128,6 +129,11 @@ class Topic(models.Model):
 
     def __str__(self):
         return self.name
+
+    @staticmethod
+    def name_of(query: str) -> str:
+        """Return the name of a subscriber's own topic."""
+        return " ".join(query.split())[:200]
 
     @property
     def phrase(self):

@@ -1,0 +1,138 @@
+"""Find the phrases of a text in which people write about themselves and what they want to read.
+
+Words of people and of reading separate phrases (`words.toml`), and so does punctuation: "I'm a PhD
+student working on graph learning, and curious about proteins" has "graph learning" and "proteins".
+"""
+
+import re
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from digest.ranking.query import ADDRESS
+from digest.ranking.stopwords import STOP_WORDS
+
+WORDS = {
+    name: frozenset(words.split())
+    for name, words in tomllib.loads(Path(__file__).with_name("words.toml").read_text()).items()
+}
+EDGES = WORDS["edges"] | STOP_WORDS
+BEGINNINGS = EDGES | WORDS["beginnings"]
+TOKEN = re.compile(r"[^\W_](?:[\w'./+*-]*[\w+*])?|[^\s\w]|\n")
+JOINT = re.compile(r"[-&+*/]")  # Between two words, it doesn't separate them.
+SENTENCE_END = frozenset(".;!?\n")
+#: Struck out by the person, as in Markdown: not an interest.
+STRUCK = re.compile(r"~~(.+?)~~", re.DOTALL)
+SENTENCE = re.compile(r"\w{2}[)\"”’]?[.!?](?:\s+\S|\s*$)")
+MIN_SENTENCE_WORDS = 5
+
+
+class Phrase(NamedTuple):
+    """A phrase and where it stands in its text. Of an unwanted one, somebody says "no"."""
+
+    text: str
+    start: int
+    end: int
+    is_unwanted: bool = False
+
+
+def is_prose(line: str) -> bool:
+    """Return whether somebody speaks of themselves in a line, or it has a whole sentence."""
+    tokens = _tokens(line)
+    if any(_is_speaker(tokens, place) for place in range(len(tokens))):
+        return True
+    return bool(SENTENCE.search(line)) and len(line.split()) >= MIN_SENTENCE_WORDS
+
+
+def struck_phrases(text: str) -> list[Phrase]:
+    """Return what somebody struck out."""
+    return [Phrase(match[1], *match.span()) for match in STRUCK.finditer(text)]
+
+
+@lru_cache(10_000)
+def phrases(text: str) -> tuple[Phrase, ...]:
+    """Return the phrases of a text in their order. A repeated phrase is returned each time."""
+    struck = {phrase.text.casefold() for phrase in struck_phrases(text)}
+    tokens = _tokens(_blanked(STRUCK, _blanked(ADDRESS, text)))
+    found: list[Phrase] = []
+    run: list[re.Match[str]] = []
+    is_unwanted, begins_clause = False, True
+    for place, token in enumerate(tokens):
+        word = token[0].lower()
+        is_negation = begins_clause and word in WORDS["negations"]
+        if is_negation and not _continues(tokens, place):
+            is_unwanted = True
+        is_separator = is_negation or _separates(tokens, place)
+        if is_separator:
+            found += _phrase_of(text, run, is_unwanted and not is_negation)
+            run = []
+        else:
+            run.append(token)
+        if word in SENTENCE_END or word in ("but", "aber", "mais"):
+            is_unwanted = False
+        begins_clause = is_separator and (not word[0].isalnum() or word in ("but", "and", "aber"))
+    found += _phrase_of(text, run, is_unwanted)
+    return tuple(phrase for phrase in found if phrase.text.casefold() not in struck)
+
+
+def toggle(text: str, phrase: str) -> str:
+    """Return a text in which a phrase is struck out wherever it stands, or is so no more."""
+    if any(struck.text.casefold() == phrase.casefold() for struck in struck_phrases(text)):
+        return STRUCK.sub(
+            lambda match: match[1] if match[1].casefold() == phrase.casefold() else match[0], text
+        )
+    for found in reversed(phrases(text)):
+        if found.text.casefold() == phrase.casefold():
+            text = f"{text[: found.start]}~~{text[found.start : found.end]}~~{text[found.end :]}"
+    return text
+
+
+def _tokens(text: str) -> list[re.Match[str]]:
+    return [*TOKEN.finditer(text.replace("’", "'"))]
+
+
+def _blanked(pattern: re.Pattern[str], text: str) -> str:
+    """Return a text of the same length, with punctuation in place of the matches."""
+    return pattern.sub(lambda match: "|" * len(match[0]), text)
+
+
+def _is_speaker(tokens: list[re.Match[str]], place: int) -> bool:
+    """Return whether a word is a speaker's. "I" is a numeral in "type I interferon"."""
+    word = tokens[place][0]
+    if word.lower() != "i":
+        return word.lower() in WORDS["speakers"] and not word.isupper()
+    after = tokens[place + 1][0].lower() if place + 1 < len(tokens) else ""
+    before = tokens[place - 1][0].lower() if place else ""
+    is_subject = before.isalnum() and before not in WORDS["separators"] | BEGINNINGS
+    return after in WORDS["separators"] | BEGINNINGS and not is_subject
+
+
+def _separates(tokens: list[re.Match[str]], place: int) -> bool:
+    word = tokens[place][0]
+    if not word[0].isalnum():
+        return not JOINT.fullmatch(word) or not _is_between_words(tokens, place)
+    return word.lower() in WORDS["separators"] or _is_speaker(tokens, place)
+
+
+def _is_between_words(tokens: list[re.Match[str]], place: int) -> bool:
+    return 0 < place < len(tokens) - 1 and (
+        tokens[place - 1].end() == tokens[place].start()
+        and tokens[place].end() == tokens[place + 1].start()
+    )
+
+
+def _continues(tokens: list[re.Match[str]], place: int) -> bool:
+    """Return whether a negation takes nothing away: "not only"."""
+    return place + 1 < len(tokens) and tokens[place + 1][0].lower() in WORDS["continued"]
+
+
+def _phrase_of(text: str, run: list[re.Match[str]], is_unwanted: bool) -> list[Phrase]:
+    """Return the phrase of adjacent words without edges, if any is left."""
+    words = [token[0].lower() for token in run]
+    starts = [place for place, word in enumerate(words) if word not in BEGINNINGS and len(word) > 1]
+    if not starts:
+        return []
+    last = max(place for place, word in enumerate(words) if word not in EDGES)
+    start, end = run[starts[0]].start(), run[last].end()
+    return [Phrase(" ".join(text[start:end].split()), start, end, is_unwanted)]
