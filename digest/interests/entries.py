@@ -265,7 +265,7 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return _read_operators(line, vocabulary)
     links = [_read_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
     if links:
-        line = ADDRESS.sub(" ", line).rstrip(" .")
+        line = ADDRESS.sub(" ", line).rstrip(" .,;")
     line_entry = _read_phrase(" ".join(line.split()), vocabulary)
     if line_entry.kind in (TOPIC, AUTHOR, UNREAD):
         return links if links and line_entry.kind == UNREAD else [line_entry, *links]

@@ -39,7 +39,7 @@ class Phrase(NamedTuple):
 
 def is_prose(line: str) -> bool:
     """Return whether somebody speaks of themselves in a line, or it has a whole sentence."""
-    tokens = _tokens(line)
+    tokens = _tokens(_blanked(ADDRESS, line))
     if any(_is_speaker(tokens, place) for place in range(len(tokens))):
         return True
     return bool(SENTENCE.search(line)) and len(line.split()) >= MIN_SENTENCE_WORDS
