@@ -40,7 +40,9 @@ def test_box_is_read_as_its_entries(text, expected):
     assert shown(read(text, Papers())) == expected
 
 
-@pytest.mark.parametrize("text", [*BOXES, "words: Lei Li\nwords: no tea\n-omics", *CASES["phrases"]])
+@pytest.mark.parametrize(
+    "text", [*BOXES, "words: Lei Li\nwords: no tea\n-omics", *CASES["phrases"]]
+)
 def test_written_entries_are_read_as_themselves(text):
     entries = read(text, Papers())
     assert read("\n".join(written(entries, Papers())), Papers()) == entries
@@ -49,7 +51,9 @@ def test_written_entries_are_read_as_themselves(text):
 @pytest.mark.parametrize(("text", "expected"), CASES["phrases"].items())
 def test_prose_is_one_entry_with_phrases(text, expected):
     assert read(text) == [Entry(TEXT, text)]
-    assert " | ".join("-" * phrase.is_unwanted + phrase.text for phrase in phrases(text)) == expected
+    assert (
+        " | ".join("-" * phrase.is_unwanted + phrase.text for phrase in phrases(text)) == expected
+    )
     wanted = [phrase for phrase in expected.split(" | ") if not phrase.startswith("-")]
     assert list(lines_of(TEXT, text)) == wanted
     assert all(text[p.start : p.end].split() == p.text.split() for p in phrases(text))

@@ -1,11 +1,15 @@
 """What the lines of a topic ask for, and which papers are about them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from digest.ranking.candidates import MIN_ABSTRACT_WORDS, MIN_OLDER
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
+from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import MAX_LINES, MAX_TERMS, lines, queries
 from tests.factories.corpora import library, of_subject, paper, word, words
 from tests.factories.rankings import candidates_of, choices_of, follow, papers_of
@@ -103,6 +107,44 @@ def test_quoted_word_matches_singular_and_plural(topic, expected):
 def test_lone_letter_needs_its_neighbour(topic, titles, expected):
     papers = [paper(one, f"Of {one}") for one in titles]
     assert sorted(papers_of(follow(topic), papers)) == expected
+
+
+# ---- The whole
+
+
+def own_words(*lines):
+    """Return the profile of a subscriber who wrote these lines."""
+    follows = tuple(Interest(line, line, read_lines=(line,), whole=lines) for line in lines)
+    return Profile(follows, wants_near=True)
+
+
+def log_odds_of(profile, papers):
+    return {choice.paper: logit(choice.score) for choice in choices_of(profile, papers)}
+
+
+def test_paper_near_the_whole_is_preferred():
+    lines = "oven bread", "flour yeast"
+    papers = [paper("Oven bread", "Bread of galaxies"), paper("Oven bread", "Bread of yeast")]
+    alone = log_odds_of(follow(lines[0], wants_near=True), papers)
+    scores = log_odds_of(own_words(*lines), papers)
+    assert scores[1] - scores[0] > alone[1] - alone[0]
+
+
+def test_many_lines_count_less_than_the_whole():
+    lines = "oven bread", "galaxies quasars", "planar graph", "telescope", "vertices", "redshifts"
+    papers = [paper("Oven bread", "Bread in an oven")]
+    few, many = (log_odds_of(own_words(*some), papers)[0] for some in (lines[:2], lines))
+    assert few > many
+
+
+def test_common_word_in_prose_is_no_line():
+    interest = Interest("", "text", read_lines=("bread", "quasars of galaxies"))
+    prose = replace(interest, is_prose=True)
+    papers = [paper("Bread from ovens", "Bread"), STARS]
+    assert sorted(papers_of(Profile((interest,)), papers)) == [0, 1]
+    assert papers_of(Profile((prose,)), papers) == [1]
+    only = replace(prose, read_lines=("bread",))  # Nothing else was written.
+    assert papers_of(Profile((only,)), papers) == [0]
 
 
 # ---- The cut
