@@ -36,8 +36,8 @@ LIMIT_STEP = 50  # Limits are rounded up to multiples, so that many subscribers 
 PRIOR_PAPERS = 2  # Of neutral score, added to those of a topic.
 MAX_NEAR_MISSES = 3  # In a digest, at most.
 MIN_TREND = 0.5  # From this trend on, a paper may come after its first day.
-#: Log-odds. How far above the cut a paper is sure, or may come after its first day.
-SURE_MARGIN, MISSED_MARGIN = 0.8, 1.6
+MISSED_MARGIN = 1.6  # Log-odds. So far above the cut, a paper may come after its first day.
+CROWDING = 0.5  # Log-odds that are lost by each e-fold of a line's papers in a digest.
 #: Log-odds: the weight of a preference model's score, relative to the topic's mean; the usual gain,
 #: which is subtracted; and the penalty of a paper that is about no topic.
 LEARNED_WEIGHT, EXPECTED_GAIN, OFF_TOPIC_PENALTY = 6.0, 0.35, 1.5
@@ -329,8 +329,8 @@ class Ranking:
     def choose_and_fold(self, picks: Picks) -> tuple[Picks, dict[tuple[int, int], tuple[int, ...]]]:
         """Return the chosen papers, and (owner, paper) -> further papers on the same idea.
 
-        Each idea is represented by its best paper. The best paper of each topic is chosen first if
-        it is well above the cut, so that no topic crowds out the others; then the best of all.
+        Each idea is represented by its best paper. The more papers a line has in a digest, the less
+        counts the next one, so that no line crowds out the others.
         """
         ideas = self.candidates.ideas[picks.paper]
         keys = picks.owner * len(self.candidates) + ideas
@@ -341,18 +341,21 @@ class Ranking:
             key = int(picks.owner[leader]), int(picks.paper[leader])
             relatives[key] = (*relatives.get(key, ()), int(picks.paper[pick]))
         picks = picks[np.sort(leaders)]
-        # Added papers are one interest, of which each paper has its best.
-        has_examples = [False] * FIRST_INTEREST + [bool(i.examples) for i in self.interests]
-        examples = np.where(np.array(has_examples)[picks.source], picks.query, 0)
-        best = np.unique((picks.owner << 36) + (picks.source << 8) + examples, return_index=True)[1]
-        is_best = np.zeros(len(picks), dtype=bool)
-        is_best[best] = (picks.margin[best] >= SURE_MARGIN) | (picks.query[best] == NO_QUERY)
-        order = np.lexsort((np.arange(len(picks)), ~is_best, picks.group, picks.owner))
+        score = picks.margin + picks.lift - CROWDING * np.log1p(self._earlier_of_line(picks))
+        order = np.lexsort((-score.round(4), picks.group, picks.owner))
         owner, group = picks.owner[order], picks.group[order]
         sizes = np.array([profile.size for profile in self.profiles])
         is_chosen = _rank_in_group(owner) < sizes[owner]
         is_chosen &= (group != NEAR) | (_rank_in_group(3 * owner + group) < MAX_NEAR_MISSES)
         return picks[np.sort(order[is_chosen])], relatives
+
+    def _earlier_of_line(self, picks: Picks) -> np.ndarray:
+        """Return how many better picks each has of its subscriber and line, (n_picks,)."""
+        lines = (picks.owner << 36) + (picks.source << 8) + picks.query
+        order = np.argsort(lines, kind="stable")
+        earlier = np.empty(len(picks), dtype=np.int64)
+        earlier[order] = _rank_in_group(lines[order])
+        return earlier
 
     def _reason(self, paper: int, source: int, query: int) -> tuple[str, str, tuple[str, ...]]:
         """Return the basis, the topic and the terms of a choice."""
