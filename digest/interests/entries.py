@@ -153,7 +153,8 @@ def read(
         muted_count = sum(entry.is_muted for entry in entries.values())
         if limit is not None and max(muted_count, len(entries) - muted_count) > limit:
             break
-    return [*entries.values()]
+    said = [entry for entry in entries.values() if not _is_label(entry)]
+    return said or [*entries.values()]
 
 
 def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
@@ -201,6 +202,11 @@ def lines_of(kind: str, text: str) -> tuple[str, ...]:
         wanted = (phrase.text for phrase in phrases(text) if not phrase.is_unwanted)
         return tuple(dict.fromkeys(wanted))
     return (text,) if kind == WORDS else tuple(lines(text))
+
+
+def _is_label(entry: Entry) -> bool:
+    """Return whether an entry only introduces others: "Research interests:"."""
+    return entry.kind == UNREAD and not ADDRESS.search(entry.text) and not phrases(entry.text)
 
 
 def _is_explicit(line: str) -> bool:
