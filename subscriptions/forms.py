@@ -16,10 +16,9 @@ from subscriptions.actions import groups
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.actions.signup import SignUpRequest
 from subscriptions.models import Subscriber, Topic, known_zone, languages, zone_names
+from subscriptions.models.topics import MAX_QUERIES, MAX_QUERY_LENGTH
 
-MAX_QUERIES = 50  # That a subscriber follows, or mutes.
 MAX_LINES = 500  # A pasted paragraph has many.
-MAX_QUERY_LENGTH = 2000
 LAST_PAUSE = date(2999, 12, 31)  # Far from 9999, where Python's calendar ends.
 
 
@@ -161,7 +160,10 @@ class InterestsMixin:
         data = super().clean()
         if not self.errors:
             fields = (data.get(name, "") for name in ("interests", "muted_interests"))
-            self.entries = hooks.read_interests(*fields, self.subscriber)
+            try:
+                self.entries = hooks.read_interests(*fields, self.subscriber)
+            except forms.ValidationError as error:
+                self.add_error("interests", error)
             for name, is_muted in (("interests", False), ("muted_interests", True)):
                 count = sum(entry.is_muted == is_muted for entry in self.entries)
                 if count > MAX_QUERIES:

@@ -61,7 +61,8 @@ previews: list[Callable] = []
 example_papers: Callable[[Any, datetime], list[dict[str, str]]]
 
 #: Reads what was typed into the fields of interests and of muted ones, by a subscriber or a visitor
-#: (None). Returns entries, with the attributes of digest.interests.entries.Entry.
+#: (None). Returns entries, with the attributes of digest.interests.entries.Entry. Raises
+#: ValidationError.
 read_interests: Callable[[str, str, Any], list[Any]]
 
 #: Returns a text with a line for each paper of a bibliography in it. Raises ValidationError.

@@ -125,7 +125,7 @@ class Index:
         The words may be of several authors: see `is_called`.
         """
         word_papers = [self.with_column(name_column(word))[0] for word in full_words(name)]
-        if not word_papers:
+        if not any(map(len, word_papers)):
             return np.zeros(0, np.int32)
         initial_papers = [self.with_column(name_column(word[0]))[0] for word in full_words(name)]
         matches = map(np.union1d, word_papers, initial_papers) if or_initials else word_papers

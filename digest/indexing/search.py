@@ -142,11 +142,6 @@ def suggestion(model: TfidfModel, phrase: str, unknown: Sequence[str]) -> str:
     return "" if corrected == phrase else corrected
 
 
-def by_author(index: Index, name: str) -> list[str]:
-    """Return the ids of the papers by an author with exactly this name, the newest first."""
-    return _search_name(index, name)[0]
-
-
 def _search_name(index, name, *, or_initials=False):
     """Return the papers by authors with this name, and those where it is a part of a name."""
     ids = index.ids_at(index.named(name, or_initials=or_initials)[: -MAX_NAMED - 1 : -1])

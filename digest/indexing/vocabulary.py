@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from itertools import chain, compress
 
 import numpy as np
@@ -30,6 +30,7 @@ MAX_NAMESAKES = 0.25
 #: "Noether, Emmy": if papers have not both words, it is no list of subjects.
 LAST_FIRST = re.compile(r"[A-Z][\w'’-]+, [A-Z][\w.-]*(?: [A-Z]\.?)*")
 MIN_TITLE_WORDS = 4  # Fewer may be a subject.
+MAX_LOOK_UPS = 500  # References, and as many titles. A form takes fewer interests.
 MOSTLY_UNKNOWN = 0.5  # The share of unknown terms from which on those of a pasted text are named.
 
 
@@ -60,22 +61,43 @@ def current() -> Vocabulary:
 class StoredPapers(NoVocabulary):
     """The vocabulary while there is no index. See `Vocabulary`."""
 
+    def __init__(self) -> None:
+        self.papers: dict[str, str] = {}
+        self.titles: dict[str, str] = {}
+
+    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
+        new_references = {
+            reference: None for reference in references if reference not in self.papers
+        }
+        new_references = list(new_references)[:MAX_LOOK_UPS]
+        papers = identifiers.papers_by_reference(new_references)
+        for reference in new_references:
+            unknown = identifiers.find_reference(reference) if settings.LOOK_UPS else ""
+            self.papers[reference] = papers[reference].pk if reference in papers else unknown
+        new_titles = [
+            title for title in titles if title not in self.titles and _may_be_title(title)
+        ]
+        new_titles = list(dict.fromkeys(new_titles))[:MAX_LOOK_UPS]
+        if new_titles:
+            ids = title_lookup.ids_by_title(Paper.objects.order_by("pk"), new_titles)
+            self.titles |= {title: ids.get(title, "") for title in new_titles}
+
     def paper(self, reference: str) -> str:
-        if paper := identifiers.paper_by_id(reference):
-            return paper.pk
-        return identifiers.find_reference(reference) if settings.LOOK_UPS else ""
+        return self.papers.get(reference, "")
 
     def titled(self, title: str) -> str:
-        if not (len(title.split()) >= MIN_TITLE_WORDS and len(title) <= MAX_TITLE):
-            return ""
-        papers = title_lookup.with_title(Paper.objects.order_by("pk"), title)
-        return papers.values_list("pk", flat=True).first() or ""
+        return self.titles.get(title, "")
+
+
+def _may_be_title(text):
+    return len(text.split()) >= MIN_TITLE_WORDS and len(text) <= MAX_TITLE
 
 
 class PaperVocabulary(StoredPapers):
     """The vocabulary of the indexed papers and the topics. See `Vocabulary`."""
 
     def __init__(self, index: Index, model: TfidfModel) -> None:
+        super().__init__()
         self.index, self.model = index, model
 
     def are_paired(self, left: str, right: str) -> bool:
@@ -96,11 +118,12 @@ class PaperVocabulary(StoredPapers):
     def is_author(self, name: str) -> bool:
         if LAST_FIRST.fullmatch(name) and self.unknown_words(name):
             return True
-        word_count = self.count_papers(name)
         if len(name_words(name)) == 1:
-            return not word_count and bool(full_words(name)) and self.index.has_name(name)
-        has_author = len(self.index.named(name, or_initials=True)) > 0
-        return has_author and word_count <= MAX_NAMESAKES * len(search.by_author(self.index, name))
+            is_name = bool(full_words(name)) and self.index.has_name(name)
+            return is_name and not self.count_papers(name)
+        author_count = len(self.index.named(name))
+        has_author = author_count or len(self.index.named(name, or_initials=True))
+        return has_author and self.count_papers(name) <= MAX_NAMESAKES * author_count
 
     def topic(self, name: str) -> str:
         slug, length = self._topics.get(tuple(text.terms(name)), ("", 0))
@@ -111,7 +134,7 @@ class PaperVocabulary(StoredPapers):
         """Return how many papers have all words of a phrase."""
         columns = [word_column(term) for term in dict.fromkeys(text.terms(phrase))]
         papers = [self.index.with_column(column)[0] for column in columns]
-        return len(reduce(np.intersect1d, papers)) if papers else 0
+        return len(reduce(partial(np.intersect1d, assume_unique=True), papers)) if papers else 0
 
     def unknown_words(self, phrase: str) -> list[str]:
         return unknown_words(self.index.has_words, [phrase])

@@ -5,7 +5,7 @@ entry can be written as one line that is read as this entry again.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -29,9 +29,14 @@ UNWANTED = re.compile(
     r"(?=\S)",
     re.IGNORECASE,
 )
+#: What a line may begin with, and how many times: each is read in the one before.
+MARK = re.compile(rf"{PREFIX.pattern}|{UNWANTED.pattern}", re.IGNORECASE)
+TOO_MANY_MARKS = re.compile(rf"(?:{MARK.pattern}){{6}}", re.IGNORECASE)
 OR, AND = (re.compile(rf"(?<=\S)\s+{word}\s+(?=\S)") for word in ("OR", "AND"))
-#: "LLM AND (planning OR tools)", "reasoning NOT (agents OR vision)".
-GROUPED = re.compile(r"(?P<start>[^()]*?)\s+(?P<word>AND|NOT)\s+\((?P<group>[^()]*)\)")
+#: "LLM AND (planning OR tools)", "reasoning NOT (agents OR vision)". Begins after a parenthesis:
+#: from any character, the time would be quadratic.
+GROUPED = re.compile(r"(?<![^()])(?P<start>[^()]*?)\s+(?P<word>AND|NOT)\s+\((?P<group>[^()]*)\)")
+MAX_ALTERNATIVES = 20  # In parentheses. Each repeats what is before them.
 NOT = re.compile(r"(?:^|\s+)(?:AND\s+)?NOT\s+")
 PARENTHESES = str.maketrans("()", "  ")
 BULLET = re.compile(r"\A(?:[-–—•*·]|\(?\d{1,2}[.)])\s+")
@@ -45,6 +50,9 @@ NAME = re.compile(r"[^\W\d_][^\d_!?:;()\"/]*")
 
 class Vocabulary(Protocol):
     """What the papers and topics say of words."""
+
+    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
+        """Find papers at once. `paper` and `titled` answer for what was looked up."""
 
     def are_paired(self, left: str, right: str) -> bool:
         """Return whether two words stand together in papers, as in "trust and safety"."""
@@ -69,6 +77,9 @@ class Vocabulary(Protocol):
 
 class NoVocabulary:
     """The vocabulary of an installation without papers."""
+
+    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
+        pass
 
     def are_paired(self, left: str, right: str) -> bool:
         return False
@@ -107,24 +118,62 @@ class Entry:
     is_muted: bool = False
     slug: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """What is equal in entries that match the same papers: "Robots" and "robots"."""
+        return self.kind, self.slug or self.text.casefold(), self.is_muted
+
 
 def read(
-    text: str, vocabulary: Vocabulary = NO_VOCABULARY, stored: Mapping[str, Entry] | None = None
+    text: str,
+    vocabulary: Vocabulary = NO_VOCABULARY,
+    stored: Mapping[str, Entry] | None = None,
+    limit: int | None = None,
 ) -> list[Entry]:
-    """Return the entries of a text, each once. A line that is `stored` is that entry."""
+    """Return the entries of a text, each once. A line that is `stored` is that entry.
+
+    Stops after the line that exceeds the `limit` of followed or of muted entries.
+    """
     text = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
-    entries: list[Entry] = []
-    all_lines = [*paragraphs(text)]
+    stored = stored or {}
+    entries: dict[tuple, Entry] = {}
+    all_lines = list(dict.fromkeys(paragraphs(text)))
     is_list = len(all_lines) > 1 and all(line.startswith("-") for line in all_lines)
+    look_up((line for line in all_lines if line not in stored), vocabulary)
     for line in all_lines:
-        if entry := (stored or {}).get(line):
-            entries.append(entry)
+        if entry := stored.get(line):
+            line_entries = [entry]
         elif match := HYPHEN.match(line):
             read_line = _read_line if is_list else _read_muted
-            entries += read_line(line[match.end() :], vocabulary)
+            line_entries = read_line(line[match.end() :], vocabulary)
         else:
-            entries += _read_line(BULLET.sub("", line), vocabulary)
-    return list(dict.fromkeys(entries))
+            line_entries = _read_line(BULLET.sub("", line), vocabulary)
+        for entry in line_entries:
+            entries.setdefault(entry.key, entry)
+        muted_count = sum(entry.is_muted for entry in entries.values())
+        if limit is not None and max(muted_count, len(entries) - muted_count) > limit:
+            break
+    return [*entries.values()]
+
+
+def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
+    """Look up all papers that lines may refer to, so that reading a line asks the database nothing.
+
+    To be called with all lines of a page: one by one, each costs several queries.
+    """
+    references: list[str] = []
+    titles: list[str] = []
+    for line in text_lines:
+        content = line.translate(QUOTES)
+        references += [link.strip("().") for link in ADDRESS.findall(content)]
+        mark = HYPHEN.match(content) or BULLET.match(content) or MARK.match(content)
+        while mark and not TOO_MANY_MARKS.match(content):
+            titles.append(content)
+            content = content[mark.end() :]
+            references += [content] if mark[0].lower().startswith(PAPER) else []
+            mark = MARK.match(content)
+        titles += [content, *BEFORE_AUTHOR.split(content), *NOT.split(content)]
+    vocabulary.look_up(references, titles)
 
 
 def written(entry: Entry, vocabulary: Vocabulary = NO_VOCABULARY) -> str:
@@ -173,6 +222,8 @@ def _is_paragraph(lines: list[str]) -> bool:
 
 def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     line = line.translate(QUOTES)
+    if TOO_MANY_MARKS.match(line):
+        return [Entry(UNREAD, line)]
     if match := PREFIX.match(line):
         text = line[match.end() :]
         return _read_prefixed(match[1].lower(), text, vocabulary) if text else [Entry(UNREAD, line)]
@@ -194,7 +245,9 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     if not line.isupper() and (OR.search(line) or AND.search(line) or NOT.search(line)):
         return _read_operators(line, vocabulary)
     links = [_read_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
-    line = " ".join(ADDRESS.sub(" ", line).split()).rstrip(" ." if links else "")
+    if links:
+        line = ADDRESS.sub(" ", line).rstrip(" .")
+    line = " ".join(line.split())
     line_entry = _read_phrase(line, vocabulary)
     if line_entry.kind in (TOPIC, AUTHOR, UNREAD):
         return links if links and line_entry.kind == UNREAD else [line_entry, *links]
@@ -244,12 +297,16 @@ def _read_operators(line: str, vocabulary: Vocabulary) -> list[Entry]:
     """Read alternatives as entries, and what follows NOT as muted."""
     entries = []
     line = GROUPED.sub(_ungrouped, line)
+    phrases: dict[tuple[str, bool], None] = {}
     for alternative in OR.split(line.translate(PARENTHESES)):
         phrase, *muted_phrases = NOT.split(alternative)
-        phrase = " ".join(AND.sub(" ", phrase).split())
-        entries += [_read_phrase(phrase, vocabulary)] if phrase else []
-        muted_texts = filter(None, map(str.strip, muted_phrases))
-        entries += [entry for part in muted_texts for entry in _read_muted(part, vocabulary)]
+        phrases[" ".join(AND.sub(" ", phrase).split()), False] = None
+        phrases |= dict.fromkeys((muted_phrase.strip(), True) for muted_phrase in muted_phrases)
+    for phrase, is_muted in phrases:
+        if phrase and is_muted:
+            entries += _read_muted(phrase, vocabulary)
+        elif phrase:
+            entries.append(_read_phrase(phrase, vocabulary))
     return entries
 
 
@@ -257,7 +314,7 @@ def _ungrouped(match: re.Match[str]) -> str:
     start, phrases = match["start"], OR.split(match["group"])
     if match["word"] == "NOT":
         return " NOT ".join([start, *phrases])
-    return " OR ".join(f"{start} AND {phrase}" for phrase in phrases)
+    return " OR ".join(f"{start} AND {phrase}" for phrase in phrases[:MAX_ALTERNATIVES])
 
 
 def _read_phrase(phrase: str, vocabulary: Vocabulary, context: str = "") -> Entry:

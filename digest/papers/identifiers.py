@@ -1,7 +1,9 @@
 """Find a paper by what people paste: an id, an address, a DOI or a title."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 
 from digest.models import Paper, title_lookup
 from digest.sources.biorxiv.source import SERVERS
@@ -53,14 +55,33 @@ def _newest(papers):
 
 def paper_by_id(text: str) -> Paper | None:
     """Return the paper whose id or URL is in the text, or None."""
-    arxiv_id, reference = find_arxiv_id(text), find_reference(text)
-    is_prefixed_id = ":" in text and " " not in text  # As all ids but arXiv's are.
-    ids = {arxiv_id, reference, text[:100] if is_prefixed_id else ""} - {""}
-    if doi := find_doi(reference):
-        ids |= {f"{server}:{doi}" for server in (*SERVERS, "doi")}
-        ids |= set(Paper.objects.with_doi([doi]).values_list("pk", flat=True))
-    papers = Paper.objects.filter(pk__in=ids) if ids else ()
-    return min(papers, key=lambda paper: paper.pk != arxiv_id, default=None)
+    return papers_by_reference([text]).get(text)
+
+
+def papers_by_reference(texts: Iterable[str]) -> dict[str, Paper]:
+    """Return the paper whose id or URL is in each text. Runs two queries, or fewer.
+
+    A text without a known paper has none.
+    """
+    ids_by_text, texts_by_doi = {}, defaultdict(list)
+    for text in texts:
+        arxiv_id, reference = find_arxiv_id(text), find_reference(text)
+        is_prefixed_id = ":" in text and " " not in text  # As all ids but arXiv's are.
+        ids_by_text[text] = [arxiv_id, reference, text[:100] if is_prefixed_id else ""]
+        if doi := find_doi(reference):
+            ids_by_text[text] += [f"{server}:{doi}" for server in (*SERVERS, "doi")]
+            texts_by_doi[doi].append(text)
+    if texts_by_doi:
+        for doi, pk in Paper.objects.with_doi(texts_by_doi).values_list("lower_doi", "pk"):
+            for text in texts_by_doi[doi]:
+                ids_by_text[text].append(pk)
+    ids = set(chain.from_iterable(ids_by_text.values())) - {""}
+    papers = {paper.pk: paper for paper in Paper.objects.filter(pk__in=ids)} if ids else {}
+    return {
+        text: papers[next(paper_id for paper_id in ids if paper_id in papers)]
+        for text, ids in ids_by_text.items()
+        if not papers.keys().isdisjoint(ids)
+    }
 
 
 def papers_by_id(ids: Iterable[str]) -> dict[str, Paper]:

@@ -1,5 +1,6 @@
 """The entries of a subscriber, and those of the fields of a form."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from django.core.exceptions import ValidationError
@@ -14,23 +15,40 @@ from digest.sources import bibliographies
 from digest.sources.records import Record
 from subscriptions import child_process
 from subscriptions.models import Subscriber, TopicPreference
-from subscriptions.models.topics import MAX_QUERY_LENGTH
+from subscriptions.models.topics import MAX_QUERIES, MAX_QUERY_LENGTH
+
+#: Characters of a field. A tenth of a second is enough to read them.
+MAX_LENGTH = 40_000
 
 
 def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) -> list[Entry]:
-    """Return the entries of both fields. A line of a stored entry stands for that entry."""
+    """Return the entries of both fields. A line of a stored entry stands for that entry.
+
+    Of a field with more than MAX_QUERIES entries, not all are read. Raises ValidationError.
+    """
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
     vocab, stored = vocabulary.current(), stored_entries(subscriber) if subscriber else []
+    entries.look_up([entry.text for entry in stored], vocab)
     follows = {_line(entry, vocab): entry for entry in stored if not entry.is_muted}
     mutes = {_line(entry, vocab): entry for entry in stored if entry.is_muted}
-    muted = [replace(entry, is_muted=True) for entry in entries.read(muted_text, vocab, mutes)]
-    distinct_entries: dict[tuple, Entry] = {}  # "Robots" and "robots" match the same papers.
-    for entry in [*entries.read(text, vocab, follows), *muted]:
-        key = entry.kind, entry.slug or entry.text.casefold(), entry.is_muted
-        distinct_entries.setdefault(key, entry)
+    _refuse_long_text(text, follows)
+    _refuse_long_text(muted_text, mutes)
+    followed = entries.read(text, vocab, follows, MAX_QUERIES)
+    muted = entries.read(muted_text, vocab, mutes, MAX_QUERIES)
+    distinct_entries: dict[tuple, Entry] = {}
+    for entry in [*followed, *(replace(entry, is_muted=True) for entry in muted)]:
+        distinct_entries.setdefault(entry.key, entry)
     return [*distinct_entries.values()]
+
+
+def _refuse_long_text(text: str, stored: Collection[str]) -> None:
+    """Raise ValidationError for a text that takes long to read. Papers and stored lines don't."""
+    lines = [line for line in text.splitlines() if line not in stored]
+    length = sum(len(line) for line in lines if not line.startswith(f"{PAPER}: "))
+    if length > MAX_LENGTH:
+        raise ValidationError(_("Please keep to %(limit)d characters.") % {"limit": MAX_LENGTH})
 
 
 def expand_bibliography(text: str) -> str:
@@ -76,8 +94,9 @@ def stored_lines(subscriber: Subscriber) -> tuple[list[str], list[str]]:
     # numpy, which only processes that read interests import.
     from digest.indexing import vocabulary
 
-    vocab, lines = vocabulary.current(), ([], [])
-    for entry in stored_entries(subscriber):
+    vocab, lines, stored = vocabulary.current(), ([], []), stored_entries(subscriber)
+    entries.look_up([entry.text for entry in stored], vocab)
+    for entry in stored:
         lines[entry.is_muted].append(_line(entry, vocab))
     return lines
 

@@ -6,7 +6,7 @@ A button of a chip sends the number of its entry and the line that replaces it, 
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -167,7 +167,7 @@ def render(
     subscriber: Subscriber | None = None,
 ) -> str:
     """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`."""
-    presenter, topics = _EntryPresenter(name), _topics_of(entries, subscriber)
+    presenter, topics = _EntryPresenter(name, entries), _topics_of(entries, subscriber)
     texts = texts_of(topics.values())
     chips = []
     for entry in entries:
@@ -206,7 +206,7 @@ def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str
     Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
     the entries.
     """
-    presenter = _EntryPresenter("interests")
+    presenter = _EntryPresenter("interests", entries)
     positions: dict[Entry, int] = {}
     entry_terms: set[str] = set()
     for position, entry in enumerate(entries):
@@ -235,7 +235,7 @@ def _top(counts):
 
 def searchable_lines(entries: Sequence[Entry]) -> list[str]:
     """Return the lines of entries all of whose words occur in papers, to search earlier papers."""
-    presenter = _EntryPresenter("interests")
+    presenter = _EntryPresenter("interests", entries)
     if not presenter.knows_papers:
         return []
     followed = [entry for entry in entries if not entry.is_muted and entry.kind in SEARCH_KINDS]
@@ -253,7 +253,7 @@ def apply_edit(params: QueryDict, subscriber: Subscriber | None = None) -> Query
             continue
         with suppress(ValidationError):
             entries = _read(name, QueriesField().clean(params.get(name, "")), subscriber)
-            presenter, position = _EntryPresenter(name), int(number)
+            presenter, position = _EntryPresenter(name, entries), int(number)
             lines = [presenter.line(entry) for entry in entries]
             params[f"removed_{name}"] = "" if line else "".join(lines[position : position + 1])
             lines[position : position + 1] = [line] if line else []
@@ -269,13 +269,14 @@ def _read(name, text, subscriber):
 class _EntryPresenter:
     """Writes the line of each entry of a field, and a hint about it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, entries: Iterable[Entry]) -> None:
         # numpy, which only processes that read interests import.
         from digest.indexing import vocabulary
 
         self.vocabulary, self.is_muted_field = vocabulary.current(), name == "muted_interests"
         self.knows_papers = isinstance(self.vocabulary, vocabulary.PaperVocabulary)
         self.suggestions = 0
+        entry_lines.look_up([entry.text for entry in entries], self.vocabulary)
 
     def line(self, entry: Entry) -> str:
         line = f"{TOPIC}: {entry.text}"  # Even if an old entry is called so.

@@ -10,6 +10,7 @@ from subscriptions.models.subscribers import Subscriber
 
 #: Sources whose categories are topics. The slugs of these topics begin with the source's name.
 CATEGORY_SOURCES = ("arxiv", "biorxiv", "medrxiv")
+MAX_QUERIES = 50  # That a subscriber follows, or mutes.
 MAX_QUERY_LENGTH = 2000
 
 
