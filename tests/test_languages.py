@@ -60,7 +60,8 @@ def each(texts):
 def words(html):
     """Return what a page says to who sees it and to who hears it."""
     page = lxml.html.fromstring(html.encode())
-    for unsaid in page.xpath("//style | //script | //code | //comment() | //datalist"):
+    unread = "//style | //script | //code | //comment() | //datalist | //body//*[@lang='en']"
+    for unsaid in page.xpath(unread):
         unsaid.drop_tree()
     spoken = [one.get(name) for one in page.iter("*") for name in SAID if one.get(name)]
     spoken += page.xpath("//meta[@name='description']/@content")
