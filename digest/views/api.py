@@ -331,7 +331,7 @@ def latest_digest(subscriber) -> dict:
         fields = {
             "reason": reason_of(pick),
             "score": round(pick.score, 4),
-            "section": pick.group or "new",
+            "section": pick.group,
             "similar": [paper.pk for paper in pick.folded],
             "summary": summary and model_to_dict(summary, Summary.model_fields),
         }
@@ -389,7 +389,7 @@ def saved(request, page: PageNumber = 1):
     papers = []
     for saved_row in current_page:
         fields = {
-            "saved_at": saved_row.saved_since,
+            "saved_at": saved_row.saved_at,
             "read_at": saved_row.read_at,
             "note": saved_row.note,
             "labels": saved_row.label_list,
@@ -483,5 +483,5 @@ def _paper_fields(paper):
 
 def _feedback_fields(feedback):
     """Return the fields of Opinion. The subscriber's feedback on the paper may be None."""
-    is_saved = bool(feedback and feedback.saved_since)
+    is_saved = bool(feedback and feedback.saved_at)
     return {"opinion": feedback.opinion if feedback else "", "is_saved": is_saved}
