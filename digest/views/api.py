@@ -44,8 +44,8 @@ PAGE_SIZE = 50
 NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 DESCRIPTION = """\
 A subscriber's digest, reading list, feedback and interests, and the search. Make an API token in \
-the preferences, tab “Data”, and send it as `Authorization: Bearer`. At most 300 requests an hour; \
-`Retry-After` says when to try again. HEAD works like GET. There are no CORS headers."""
+the preferences, tab “Data”, and send it as Authorization: Bearer. At most 300 requests an hour; \
+Retry-After says when to try again. HEAD works like GET. There are no CORS headers."""
 UNAUTHORIZED = """\
 Send an API token as Authorization: Bearer TOKEN. Make one in the preferences, tab Data."""
 #: What to send instead, where a query or a body cannot be read.
@@ -316,7 +316,7 @@ PageNumber = Annotated[
 
 @operation("GET", "/api/v1/digest/", "getDigest", Digest)
 def digest(request):
-    """The latest digest that was sent. Without one yet, `day` is null."""
+    """The latest digest that was sent. Without one yet, day is null."""
     return latest_digest(request.auth)
 
 
