@@ -30,15 +30,6 @@ MAX_COUNT = 10**9  # Fits a database integer.
 MIN_SIMILARITY = 0.85  # Of a misspelt name (difflib's ratio).
 MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
 
-_SIGN = "Remove it and let the mail server sign, as docs/email.md explains."
-#: Variables of older versions, each with what to do instead.
-REMOVED_VARIABLES = {
-    "DKIM_KEY_FILE": _SIGN,
-    "DKIM_SELECTOR": _SIGN,
-    "DKIM_DOMAIN": _SIGN,
-    "ORACLE": "Write DELIVERY_LOOKUP=… with the same value.",
-}
-
 #: The exit code after which gunicorn does not start its workers again.
 GUNICORN_GIVES_UP = 3
 
@@ -79,14 +70,6 @@ def text(name: str, default: str = "") -> str:
 def is_set(name: str) -> bool:
     """Return whether the variable is set, even if empty, or has a file."""
     return name in os.environ or bool(os.environ.get(f"{name}_FILE"))
-
-
-def refuse_removed() -> None:
-    """Raise ImproperlyConfigured for variables of older versions."""
-    for name, advice in REMOVED_VARIABLES.items():
-        for variable in (name, f"{name}_FILE"):
-            if os.environ.get(variable, "").strip():
-                raise ImproperlyConfigured(f"{variable} is no longer read. {advice}")
 
 
 def misspelt_variables() -> list[tuple[str, str]]:

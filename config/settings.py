@@ -21,8 +21,6 @@ from django.utils.csp import CSP
 from config import admin_menu, brand, client_ip, env
 from config.log_format import FORMATTERS, LogContext, RefusedRequests
 
-env.refuse_removed()
-
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / "var").resolve()
 

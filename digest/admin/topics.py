@@ -45,7 +45,6 @@ class OwnerFilter(DropdownFilter):
             ("subjects", "Built-in subjects"),
             ("categories", "Categories"),
             ("readers", "Subscribers' own"),
-            ("merged", "Merged"),
             ("quiet", f"No matches in {settings.NEW_DAYS} days"),
             ("all", "All"),
         ]
@@ -56,7 +55,6 @@ class OwnerFilter(DropdownFilter):
             "subjects": curated.by_subject(),
             "categories": curated.of_categories(),
             "readers": queryset.filter(owner__isnull=False),
-            "merged": queryset.merged(),
             "all": queryset,
         }
         if self.value() == "quiet":
@@ -123,7 +121,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
     list_filter_options = {"owner": {"horizontal": True}}
-    list_select_related = ["owner", "merged_into"]
+    list_select_related = ["owner"]
     search_fields = ["name", "slug", "query"]
     sortable_by = ["name", "is_offered"]
     prepopulated_fields = {"slug": ["name"]}
@@ -145,8 +143,6 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     def get_list_display(self, request):
         if request.GET.get("owner") == "readers":
             return ["name", "owner", "followers", "muted_by"]
-        if request.GET.get("owner") == "merged":
-            return ["name", "merged_into", "short_query"]
         return super().get_list_display(request)
 
     def get_urls(self):
@@ -154,7 +150,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
         return [path("matches/", view, name="subscriptions_topic_matches"), *super().get_urls()]
 
     def has_change_permission(self, request, obj=None):
-        """Only curated topics that were not merged may be changed."""
+        """Only curated topics may be changed."""
         return _is_curated(obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request, obj=None):
@@ -163,8 +159,6 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     def get_fields(self, request, obj=None):
         if obj is not None and obj.owner_id is not None:
             return ["owner", "query"]
-        if obj is not None and obj.merged_into_id is not None:
-            return ["merged_into", *self.fields]
         return super().get_fields(request, obj)
 
     def get_prepopulated_fields(self, request, obj=None):
@@ -244,4 +238,4 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
 
 
 def _is_curated(topic):
-    return topic is None or (topic.owner_id is None and topic.merged_into_id is None)
+    return topic is None or topic.owner_id is None

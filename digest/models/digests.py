@@ -127,9 +127,7 @@ class Pick(models.Model):
     basis = models.CharField(max_length=8, choices=Basis)
     topic_name = models.CharField(max_length=200, blank=True)
     terms = models.JSONField(default=list, blank=True, help_text="Matched terms.")
-    group = models.CharField(
-        max_length=6, choices=Group, blank=True, db_default="", help_text="Empty means new."
-    )
+    group = models.CharField(max_length=6, choices=Group, default=Group.NEW)
 
     objects = PickQuerySet.as_manager()
 

@@ -90,9 +90,9 @@ SELECT id, subscriber_id, day, id, gen_random_uuid(), 300 + id %% 500,
 FROM subscriptions_letter WHERE id > %(first)s AND id <= %(first)s + %(readers)s
 
 -- PICKS
-INSERT INTO digest_pick (position, score, basis, topic_name, terms, digest_id, paper_id,
+INSERT INTO digest_pick (position, score, basis, "group", topic_name, terms, digest_id, paper_id,
     subscriber_id)
-SELECT k, 1.0 / k, 'topic', 'Graph learning', '["graph", "network"]', digest.id,
+SELECT k, 1.0 / k, 'topic', 'new', 'Graph learning', '["graph", "network"]', digest.id,
     PAPER[((%(number)s * %(size)s + k - 1) * step + digest.id %% step)], subscriber_id
 FROM digest_digest AS digest, generate_series(1, %(size)s) AS k,
     (SELECT %(papers)s / (%(days)s * %(size)s) AS step) AS others -- No paper comes twice.
@@ -119,9 +119,9 @@ FROM (SELECT id, ended_at, CASE WHEN id %% 9973 = 0 THEN 'complained'
     WHERE id > %(first)s AND id <= %(first)s + %(readers)s AND state = 'accepted') AS them
 
 -- FEEDBACK
-INSERT INTO digest_feedback (value, at, subscriber_id, paper_id)
+INSERT INTO digest_feedback (value, at, saved_at, subscriber_id, paper_id)
 SELECT (ARRAY['more', 'more', 'less', 'save'])[1 + (n + k) %% 4],
-    %(midnight)s::timestamptz - random() * %(days)s * interval '1 day', n,
+    %(midnight)s::timestamptz - random() * %(days)s * interval '1 day', %(midnight)s, n,
     PAPER[((n * 31 + k) %% %(papers)s)]
 FROM generate_series(1, %(readers)s) AS n, generate_series(1, 10) AS k ON CONFLICT DO NOTHING
 

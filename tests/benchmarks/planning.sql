@@ -13,8 +13,8 @@ INSERT INTO digest_digest (subscriber_id, day, letter_id, public_id, considered,
     WHERE id > (SELECT coalesce(max(letter_id), 0) FROM digest_digest)
 
 -- picks
-INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis,
+INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis, "group",
     topic_name, terms) SELECT digest.id, subscriber_id, paper.id, row_number() OVER (PARTITION BY
-    digest.id), 1, 'topic', 'Graph networks', '["graph", "network"]' FROM digest_digest AS digest
+    digest.id), 1, 'topic', 'new', 'Graph networks', '["graph", "network"]' FROM digest_digest AS digest
     JOIN digest_paper AS paper ON paper.day = digest.day
     WHERE digest.id > (SELECT coalesce(max(digest_id), 0) FROM digest_pick)

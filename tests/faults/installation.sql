@@ -24,9 +24,9 @@ WITH written AS (
     SELECT subscriber_id, day, id, gen_random_uuid(), 30, '{}' FROM written
     RETURNING id, subscriber_id
 )
-INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis, topic_name,
-    terms)
-SELECT d.id, d.subscriber_id, p.id, p.place, 0.5, 'trend', '', '[]'
+INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis, "group",
+    topic_name, terms)
+SELECT d.id, d.subscriber_id, p.id, p.place, 0.5, 'trend', 'new', '', '[]'
 FROM digests d, LATERAL (
     SELECT id, row_number() OVER (ORDER BY id) AS place FROM digest_paper
     ORDER BY (hashtext(id) + d.subscriber_id) %% 97, id LIMIT %(picks)s

@@ -6,7 +6,6 @@ from django.urls import reverse
 
 from digest.indexing import index_store
 from digest.models import Digest
-from digest.operations import upgrade
 from digest.planning import plan
 from subscriptions.actions.export import export
 from subscriptions.delivery.worker import rounds
@@ -158,20 +157,6 @@ def test_other_kinds_get_no_chat_and_no_fragment(panel, server):
     assert (decrypt(channel.secret), channel.chat_id) == (server.secret, "")
     press_test(panel, channel)
     assert "chat_id" not in server.posted[0]
-
-
-def test_upgrade_copies_the_chat_of_earlier_telegram_channels(panel, server):
-    secrets = [encrypt(f"{server.secret}#-1001"), encrypt(f"{server.secret}#x"), "unreadable"]
-    kinds = ("telegram", "slack", "telegram")
-    rows = [
-        make.subscriber(channel=kind, title=kind, secret=secret)
-        for kind, secret in zip(kinds, secrets, strict=True)
-    ]
-    upgrade.copy_chat_ids()
-    assert [make.fresh(row).chat_id for row in rows] == ["-1001", "", ""]
-    assert [row.secret for row in rows] == secrets
-    press_test(panel, Channel.objects.first())
-    assert server.posted[0]["chat_id"] == "-1001"
 
 
 def test_message_shows_response_and_stores_nothing(panel, server):

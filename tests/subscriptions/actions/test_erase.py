@@ -73,7 +73,7 @@ def a_life(client):
     library.add(subscriber, "On the nodes of graphs", NOW + HOUR)
     zotero.connect(subscriber, "users/475425", "P9NiFoyLeZu2bZNvvuQPDWsd", NOW + HOUR)
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
-    ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW, floor=0.25)
+    ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW)
     feedback.remove_word(subscriber, "node")
     act(client, "token")
     lab = make.group("Lab", mailing_list=subscriber)
