@@ -52,8 +52,6 @@ class DigestAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAd
     list_filter_options = {"letter__state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber", "letter"]
-    search_fields = ["subscriber__email", "subscriber__title"]
-    search_help_text = "Email address or channel"
     ordering = ["-pk"]
     inlines = [PickInline]
     fields = ["subscriber", "day", "email", "state", "why", "considered", "stored_when_planned"]

@@ -6,6 +6,7 @@ from copy import copy
 
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Prefetch, Q, Subquery
 from django.http import Http404
 from django.shortcuts import redirect
@@ -136,7 +137,7 @@ class ZoteroInline(widgets.ReadOnlyInline):
 
 
 @admin.register(Subscriber)
-class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.AddressSearchMixin, BaseModelAdmin):
+class SubscriberAdmin(LockingMixin, InvitationsMixin, BaseModelAdmin):
     """Nobody is added by hand: consent must be the person's own."""
 
     row_filter = Q(channel="")
@@ -182,6 +183,12 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.AddressSearchMixin
             .prefetch_related(Prefetch("preferences", follows, to_attr="follows"))
             .annotate(last_sent_at=Subquery(digests.values("ended_at")[:1]))
         )
+
+    def get_search_results(self, request, queryset, search_term):
+        """Find an international domain in both spellings."""
+        with suppress(ValidationError):  # A part of an address is searched as it is.
+            search_term = addresses.normalise(search_term)
+        return super().get_search_results(request, queryset, search_term)
 
     def _get_obj_does_not_exist_redirect(self, request, opts, object_id):
         """Lead from a channel's email to the channel."""
@@ -269,7 +276,8 @@ class SubscriberAdmin(LockingMixin, InvitationsMixin, widgets.AddressSearchMixin
 
     @display(description="Signed up", ordering="asked_at")
     def signed_up(self, subscriber):
-        return date_format(subscriber.asked_at)
+        day = date_format(subscriber.asked_at)
+        return format_html('<span class="whitespace-nowrap">{}</span>', day)
 
     @display(description="Interests")
     def interests(self, subscriber):

@@ -16,6 +16,13 @@ class BaseModelAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
 
+    def get_changelist_instance(self, request):
+        """Let only a filtered list say how many results it has, with a link that shows all."""
+        changelist = super().get_changelist_instance(request)
+        if not (changelist.has_active_filters or changelist.query):
+            changelist.full_result_count = changelist.result_count
+        return changelist
+
     def render_page(self, request, template="admin/confirm.html", **context):
         """Return a page of our own, with the panel's header and menu."""
         context = {**self.admin_site.each_context(request), "opts": self.opts, **context}

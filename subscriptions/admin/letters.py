@@ -11,7 +11,8 @@ from unfold.decorators import display
 from subscriptions import addresses
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin
-from subscriptions.delivery import status
+from subscriptions.bounces import process
+from subscriptions.delivery import message_ids, status
 from subscriptions.models import Letter, LetterEvent, LetterFact, Seal
 from subscriptions.security import suppression_list
 
@@ -56,7 +57,6 @@ class LetterAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAd
     list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber"]
-    search_fields = ["subscriber__email", "subscriber__title", "message_id"]
     search_help_text = "Email address, channel or Message-ID"
     ordering = ["-pk"]
     inlines = [FactInline, EventInline]
@@ -79,6 +79,12 @@ class LetterAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAd
             absent_fields = {"next_try_at", "ended_at"}
         return widgets.exclude_fields(super().get_fieldsets(request, obj), absent_fields)
 
+    def get_search_results(self, request, queryset, search_term):
+        if message_ids.is_ours(search_term):
+            letter = process.letter_by_message_id(search_term)
+            return queryset.filter(pk=letter and letter.pk), False
+        return super().get_search_results(request, queryset, search_term)
+
     @display(description="Email")
     def letter_to(self, letter):
         return widgets.with_day(letter.subscriber, letter)
@@ -89,7 +95,7 @@ class LetterAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAd
 
 
 @admin.register(LetterFact)
-class LetterFactAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
+class LetterFactAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
     """Delivery reports, also those whose email is not known."""
 
     list_display = ["letter_to", widgets.fact_badge, "grade", "status", "reply", "noted_at", "via"]

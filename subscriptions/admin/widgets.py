@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from django.core.exceptions import ValidationError
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.template.loader import render_to_string
@@ -15,7 +15,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from subscriptions import addresses
-from subscriptions.models import Letter
+from subscriptions.models import Letter, Subscriber
 
 SUPPRESSED = "blocked"  # The panel's word for this state.
 
@@ -51,12 +51,23 @@ class ReadOnlyInline(ReadOnlyMixin, TabularInline):
 
 
 class AddressSearchMixin:
-    """Finds an address with an international domain in both spellings."""
+    """Finds rows by a part of their subscriber's address or title, the domain in both spellings.
+
+    Asks for the subscribers first, which is fast: Django's search would compare each row.
+    """
+
+    search_fields = ["subscriber__email"]  # Without fields, there is no search.
+    search_help_text = "Email address or channel"
 
     def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
         with suppress(ValidationError):  # A part of an address is searched as it is.
             search_term = addresses.normalise(search_term)
-        return super().get_search_results(request, queryset, search_term)
+        subscribers = Subscriber.objects.filter(
+            Q(email__icontains=search_term) | Q(title__icontains=search_term)
+        )
+        return queryset.filter(subscriber__in=subscribers), False
 
 
 def count_subquery(queryset, field_name):
