@@ -95,7 +95,7 @@ class LetterAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAd
 
 
 @admin.register(LetterFact)
-class LetterFactAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
+class LetterFactAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     """Delivery reports, also those whose email is not known."""
 
     list_display = ["letter_to", widgets.fact_badge, "grade", "status", "reply", "noted_at", "via"]
@@ -108,8 +108,13 @@ class LetterFactAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
     list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["letter__subscriber"]
-    search_fields = ["letter__subscriber__email", "reply"]
-    search_help_text = "Email address, or words of the server reply"
+    subscriber_field = "letter__subscriber"
+    search_help_text = "Email address with @, or words of the server reply"
+
+    def get_search_results(self, request, queryset, search_term):
+        if "@" in search_term:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(reply__icontains=search_term), False
 
     @display(description="Email to")
     def letter_to(self, fact):

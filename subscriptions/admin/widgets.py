@@ -56,6 +56,7 @@ class AddressSearchMixin:
     Asks for the subscribers first, which is fast: Django's search would compare each row.
     """
 
+    subscriber_field = "subscriber"
     search_fields = ["subscriber__email"]  # Without fields, there is no search.
     search_help_text = "Email address or channel"
 
@@ -67,7 +68,7 @@ class AddressSearchMixin:
         subscribers = Subscriber.objects.filter(
             Q(email__icontains=search_term) | Q(title__icontains=search_term)
         )
-        return queryset.filter(subscriber__in=subscribers), False
+        return queryset.filter(**{f"{self.subscriber_field}__in": subscribers}), False
 
 
 def count_subquery(queryset, field_name):
