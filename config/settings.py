@@ -74,10 +74,10 @@ BRAND_STYLE = brand.style(BRAND_COLORS)
 # ---- The applications
 
 INSTALLED_APPS = [
-    "unfold.apps.BasicAppConfig",
+    "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
-    "config.admin_site.PanelConfig",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

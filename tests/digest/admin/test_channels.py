@@ -182,8 +182,9 @@ def test_channel_can_be_paused_and_erased(panel, server):
     assert panel.get(url)["Location"].endswith(f"/channel/{channel.pk}/change/")
     save(panel, channel, paused_until="2026-07-01")
     assert make.fresh(channel).state_at(NOW) == "paused"
-    url = reverse("admin:subscriptions_channel_erase", args=[channel.pk])
-    panel.post(url, {"_form_submitted": "on"})
+    erase = {"action": "erase", "_selected_action": [channel.pk], "confirmed": "yes"}
+    assert 'name="action" value="erase"' in page(panel, channel).text
+    panel.post(reverse("admin:subscriptions_channel_changelist"), erase)
     assert not Subscriber.objects.exists()
     assert not Letter.objects.filter(pk=letter.pk).exists()
 
