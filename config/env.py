@@ -36,7 +36,8 @@ REMOVED_VARIABLES = {
     "DKIM_KEY_FILE": _SIGN,
     "DKIM_SELECTOR": _SIGN,
     "DKIM_DOMAIN": _SIGN,
-    "ORACLE": "Write DELIVERY_LOOKUP=… with the same value.",
+    "DELIVERY_LOOKUP": "Remove it: an email of unknown outcome is sent once more.",
+    "PROVIDER_RATES": "Remove it, and limit the rate in your mail server (docs/email.md).",
 }
 
 #: The exit code after which gunicorn does not start its workers again.

@@ -18,8 +18,7 @@ from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of
 from digest.planning import plan
 from subscriptions.actions import signup
-from subscriptions.delivery import queue
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import queue, worker
 from subscriptions.forms import InterestsForm
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import suppression_list, tokens
@@ -126,7 +125,7 @@ def pass_time(clock, until):
         clock.now += timedelta(minutes=10)
         plan.plan(clock.now)
         queue.sweep(clock.now)
-        rounds.deliver_due(lambda: clock.now)
+        worker.deliver_due(lambda: clock.now)
 
 
 def sent_to(outbox):

@@ -111,7 +111,11 @@ def test_api_url_is_refused_with_the_smtp_url(esp):
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("DKIM_KEY_FILE", "Remove it"), ("DKIM_SELECTOR", "Remove it"), ("ORACLE", "Write DELIVERY_")],
+    [
+        ("DKIM_KEY_FILE", "Remove it"),
+        ("DELIVERY_LOOKUP", "Remove it"),
+        ("PROVIDER_RATES", "Remove"),
+    ],
 )
 def test_removed_variable_is_refused(read_settings, name, advice):
     with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. {advice}"):

@@ -3,7 +3,7 @@
 from digest.models import Digest, Observation
 from digest.planning import plan
 from digest.planning.due import due_of
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.simulation import at
@@ -55,7 +55,7 @@ def past_digest(subscriber, day, state="accepted", reason="", **fields):
 
 def plan_and_send(now):
     plan.plan(now)
-    rounds.deliver_due(lambda: now)
+    worker.deliver_due(lambda: now)
 
 
 def ranked(*subscribers, now=NOW):

@@ -154,7 +154,7 @@ def test_worker_killed_on_sqlite_loses_nothing(small):
     assert 0 < len(accepted) < 300
     small.come_to_rest()
     assert is_whole(small)
-    outcome = check(small, has_lookup=False)
+    outcome = check(small, is_certain=False)
     assert outcome.arrived >= 300 - outcome.unknown
     assert outcome.accepted + outcome.unknown == 300
 

@@ -81,7 +81,7 @@ def test_letter_that_kills_its_worker_is_given_up(installation):
     installation.poison(SICK, title="Deadly")
     installation.deliver()
     assert fate(installation)[:2] == ["failed", 5]
-    assert check(installation, has_lookup=False).accepted == 7
+    assert check(installation, is_certain=False).accepted == 7
 
 
 # ---- Limits (faults 10 and 12)

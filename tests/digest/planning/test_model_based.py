@@ -14,15 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import transaction
+from subscriptions.delivery.recovery.reconcile import reconcile
 
 from digest.models import Pick
 from digest.planning import plan
 from subscriptions import schedule
 from subscriptions.actions import change_address, moderation, preferences, signup
-from subscriptions.delivery import circuit_breaker, queue, rendering, transitions
-from subscriptions.delivery.recovery.reconcile import reconcile
+from subscriptions.delivery import circuit_breaker, queue, rendering, transitions, worker
 from subscriptions.delivery.transports.base import DeliveryResult
-from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE
@@ -103,7 +102,7 @@ class Life:
         while self.now < ends:
             plan.plan(self.now)
             queue.sweep(self.now)
-            rounds.deliver_due(lambda: self.now)
+            worker.deliver_due(lambda: self.now)
             self.clock.now = self._next_moment(ends)
 
     def _next_moment(self, ends):
@@ -244,7 +243,7 @@ def begin(settings, monkeypatch, clock):
 
     def begin(seed):
         wire = Wire(clock)
-        monkeypatch.setattr(rounds, "transport_for", lambda url: wire)
+        monkeypatch.setattr(worker, "transport_for", lambda url: wire)
         return Life(seed, clock, wire)
 
     return begin

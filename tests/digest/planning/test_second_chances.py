@@ -13,7 +13,7 @@ from digest.personalization import feedback
 from digest.planning import plan as planning
 from digest.sources.records import Record
 from digest.wording import reason_of
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
@@ -38,7 +38,7 @@ def plan(days=0):
     """Plan and send the digests of so many days after today."""
     make.paper(f"Notes of day {days}", authors=["Emmy Noether"], day=TODAY + days * DAY)
     plan = planning.plan(NOW + days * DAY)
-    rounds.deliver_due(lambda: NOW + days * DAY)
+    worker.deliver_due(lambda: NOW + days * DAY)
     return plan
 
 
