@@ -27,6 +27,8 @@ from subscriptions.models import Letter, Subscriber
 SECOND_CHANCE_DAYS = 7  # Between two second chances, at least.
 #: How long a digest's local day may be before the day (UTC) on which its papers came in.
 MAX_DAY_OFFSET = timedelta(days=3)
+#: So long after a restored backup, its lost days are looked for: no paper comes later.
+MAX_RESTORED_AGE = timedelta(days=90)
 SPACE = Value(" ")  # Separates ids, which contain none.
 #: The columns of a pick that say which paper it is, and why.
 PICK_FIELDS = ("paper_id", "position", "score", "basis", "topic_name", "group", "terms")
@@ -112,18 +114,18 @@ def _exclude(dues, window, other_ids, first_day) -> None:
     excluded = defaultdict(set, {pk: {*papers} for pk, papers in picks.items()})
     for pk, paper_id in rows.order_by():  # A union can't have the model's order.
         excluded[pk].add(paper_id)
-    sent_until = _sent_until(is_theirs, first_day)
+    sent_until = _sent_until(is_theirs, window.day)
     for due in dues:
         due.excluded = excluded[due.subscriber.pk]
         due.sent_until = sent_until.get(due.subscriber.pk)
 
 
-def _sent_until(is_theirs, first_day) -> dict[int, date]:
+def _sent_until(is_theirs, day) -> dict[int, date]:
     """Return the last day that was counted as sent after a restored backup, by subscriber id."""
     skipped_until = circuit_breaker.current().skipped_until
-    if skipped_until is None or skipped_until < first_day:
+    if skipped_until is None or skipped_until < day - MAX_RESTORED_AGE:
         return {}
-    digests = Digest.objects.filter(is_theirs, day__gte=first_day)
+    digests = Digest.objects.filter(is_theirs, day__gte=day - MAX_RESTORED_AGE)
     digests = digests.filter(letter__reason=Letter.COUNTED_AS_SENT).order_by()
     return dict(digests.values_list("subscriber_id").annotate(Max("day")))
 

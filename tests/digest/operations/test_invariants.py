@@ -252,12 +252,12 @@ def test_repeated_unsubscribe_with_clock_change_is_valid(sent):
     assert broken(NOW + hour) == {}
 
 
-def test_missing_step_is_found_unless_reconciled(sent):
+def test_missing_step_is_found_unless_noted(sent):
     sent.events.get(new_state="transmitting").delete()
     assert broken(NOW) == {"steps": [sent.pk], "proofs": [sent.pk]}
     sent.events.filter(new_state="claimed").delete()
     assert broken(NOW)["claims"] == [sent.pk]
-    sent.events.filter(new_state="accepted").update(old_state="planned", note="found by reconcile")
+    sent.events.filter(new_state="accepted").update(old_state="planned", note="counted")
     change(sent, attempt=0, last_reply="", frozen_at=None)
     assert broken(NOW) == {}
 
