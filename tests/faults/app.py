@@ -77,6 +77,7 @@ def plant(order: str) -> None:
     def strike(args):
         if applies(*args) and _may_strike(point, int(times)):
             os.kill(os.getpid(), number)
+            time.sleep(0.1)  # Another thread may get the signal.
 
     @wraps(function)
     def planted(*args, **kwargs):
