@@ -30,6 +30,12 @@ MAX_COUNT = 10**9  # Fits a database integer.
 MIN_SIMILARITY = 0.85  # Of a misspelt name (difflib's ratio).
 MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
 
+#: Variables that are refused, each with what to do instead.
+REMOVED_VARIABLES = {
+    "DELIVERY_LOOKUP": "Remove it: an email of unknown outcome is sent once more.",
+    "PROVIDER_RATES": "Remove it, and limit the rate in your mail server (docs/email.md).",
+}
+
 #: The exit code after which gunicorn does not start its workers again.
 GUNICORN_GIVES_UP = 3
 
@@ -70,6 +76,13 @@ def text(name: str, default: str = "") -> str:
 def is_set(name: str) -> bool:
     """Return whether the variable is set, even if empty, or has a file."""
     return name in os.environ or bool(os.environ.get(f"{name}_FILE"))
+
+
+def refuse_removed() -> None:
+    """Raise ImproperlyConfigured for variables that are no longer read."""
+    for name, advice in REMOVED_VARIABLES.items():
+        if os.environ.get(name, "").strip():
+            raise ImproperlyConfigured(f"{name} is no longer read. {advice}")
 
 
 def misspelt_variables() -> list[tuple[str, str]]:

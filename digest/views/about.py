@@ -15,7 +15,6 @@ from digest.sources.look_ups import SERVICES
 from digest.views.api import API
 from subscriptions.actions import change_address
 from subscriptions.bounces import unreadable
-from subscriptions.delivery import retention as delivery_retention
 from subscriptions.delivery.transports import esps
 from subscriptions.models import Topic
 from subscriptions.security import rate_limits, suppression_list
@@ -49,7 +48,6 @@ def days_kept() -> dict[str, str]:
         "unconfirmed": retention.UNCONFIRMED,
         "letters": settings.KEEP_LETTERS,
         "events": settings.KEEP_EVENTS,
-        "journals": delivery_retention.KEEP_JOURNALS,
         "unreadable": unreadable.KEEP,
         "recommendations": KEEP_RECOMMENDATIONS,
         "attempts": rate_limits.KEEP,

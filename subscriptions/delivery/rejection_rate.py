@@ -8,14 +8,13 @@ from collections import Counter
 from datetime import timedelta
 
 from subscriptions import db
-from subscriptions.delivery.throttling import provider_of
 from subscriptions.delivery.transports.smtp_replies import without_addresses
 from subscriptions.models import Letter, LetterFact
 
 DAY = timedelta(days=1)
 #: Below either, there is no alarm: a list of good addresses loses one in fifty.
 MIN_REJECTED, MIN_SHARE = 5, 0.05
-SAMPLE_SIZE = 500  # Rejections that are read to find the main provider.
+SAMPLE_SIZE = 500  # Rejections that are read to find the main domain.
 
 
 def describe_last_day(now) -> str:
@@ -37,14 +36,18 @@ def describe_last_day(now) -> str:
     total = refused_digests.count() + digests.filter(state=Letter.State.ACCEPTED).count()
     if count < MIN_SHARE * total:
         return ""
-    # The provider that rejects most, and its latest reply.
+    # The domain that rejects most, and its latest reply.
     letters = refused_digests.select_related("subscriber").order_by("-pk")[:SAMPLE_SIZE]
-    replies = [(provider_of(letter.recipient), letter.last_reply) for letter in letters]
+    replies = [(_domain(letter.recipient), letter.last_reply) for letter in letters]
     reports = bounces.filter(letter__in=digests).select_related("letter__subscriber")[:SAMPLE_SIZE]
-    replies += [(provider_of(report.letter.recipient), report.reply) for report in reports]
-    provider = Counter(name for name, _ in replies).most_common(1)[0][0]
-    reply = next(reply for name, reply in replies if name == provider)
+    replies += [(_domain(report.letter.recipient), report.reply) for report in reports]
+    domain = Counter(name for name, _ in replies).most_common(1)[0][0]
+    reply = next(reply for name, reply in replies if name == domain)
     return (
         f"{count:,} of {total:,} digests of the last 24 hours were rejected or bounced, most by "
-        f"{provider}: {without_addresses(reply).rstrip('.')}."
+        f"{domain}: {without_addresses(reply).rstrip('.')}."
     )
+
+
+def _domain(address):
+    return address.rpartition("@")[2].lower()

@@ -57,6 +57,8 @@ class Letter(models.Model):
     UNKNOWN = "unknown"
     #: Start of the reason of a failed letter that the mail server refused for good.
     REFUSED = "refused"
+    #: The reason of an accepted digest of a day that a restored backup does not know.
+    COUNTED_AS_SENT = "counted as sent after a restored backup"
     #: Replaces the address in `to` when that is erased.
     FORGOTTEN_ADDRESS = "elsewhere"
     #: The open states in which the end of data cannot have been sent.

@@ -108,6 +108,13 @@ def test_api_url_is_refused_with_the_smtp_url(esp):
     assert esp_of(esp.email_url) is esp
 
 
+@pytest.mark.parametrize("name", ["DELIVERY_LOOKUP", "PROVIDER_RATES"])
+def test_removed_variable_is_refused(read_settings, name):
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. Remove it"):
+        read_settings(**{name: "x"})
+    read_settings(**{name: ""})
+
+
 @pytest.mark.parametrize(("name", "value", "sentence"), DATA["breaking"])
 def test_settings_that_break_email_are_refused(read_settings, settings, name, value, sentence):
     given = {"SECRET_KEY": "k" * 32, "ALLOWED_HOSTS": "*", name: value}

@@ -8,7 +8,7 @@ from digest.indexing import index_store
 from digest.models import Digest
 from digest.planning import plan
 from subscriptions.actions.export import export
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Channel, Consent, Group, Letter, Subscriber
 from subscriptions.security.encryption import decrypt, encrypt
 from tests.factories import make
@@ -58,7 +58,7 @@ def test_new_channel_gets_papers_at_once(panel, server):
     consent = Consent.objects.get()
     assert (consent.act, consent.via) == ("confirmed", "admin panel")
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     (message,) = server.posted
     assert "Graphs everywhere" in message["text"]
     preview = reverse("admin:digest_digest_preview", args=[Digest.objects.get().pk, "html"])

@@ -10,7 +10,7 @@ from django.db import connection
 from digest.models import Pick
 from digest.operations import heartbeats
 from digest.planning import plan
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import NOW
@@ -80,7 +80,7 @@ def test_dumped_data_loads_into_empty_database(tmp_path):
     make.paper("Graph networks")
     make.subscriber(interests="graph networks")
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     before = list(Letter.objects.values()), list(Pick.objects.values())
     file = str(tmp_path / "all.json.gz")
     left_out = ["contenttypes", "auth.permission", "sessions"]

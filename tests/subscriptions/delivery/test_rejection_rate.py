@@ -25,13 +25,13 @@ def digests(count, *, state="accepted", domain="example.org", said="250 ok", kin
     ]
 
 
-def test_rejected_digests_are_reported_by_provider_without_addresses():
+def test_rejected_digests_are_reported_by_domain_without_addresses():
     digests(10)
     digests(2, state="failed", domain="example.net", said="550 5.1.1 no such user")
     digests(5, state="failed", domain="gmail.com", said=BLOCKED)
     assert rejection_rate.describe_last_day(NOW) == (
         "7 of 17 digests of the last 24 hours were rejected or bounced, most by "
-        "google: 550 5.7.1 <…>: blocked."
+        "gmail.com: 550 5.7.1 <…>: blocked."
     )
 
 
@@ -41,7 +41,7 @@ def test_later_bounces_count_as_rejections():
         LetterFact.objects.create(letter=letter, key=letter.pk, **fact)
     assert rejection_rate.describe_last_day(NOW) == (
         "5 of 5 digests of the last 24 hours were rejected or bounced, most by "
-        "microsoft: 5.7.1 not let in."
+        "outlook.com: 5.7.1 not let in."
     )
 
 
