@@ -14,8 +14,8 @@ from django.db.migrations.state import ProjectState
 
 from subscriptions.db import AddIndexConcurrently
 
-#: The last migrations of 0.1.0: the first installations, which upgrade from there.
-INSTALLED = {"digest": "0028_only_what_is_used", "subscriptions": "0031_only_what_is_used"}
+#: The migrations of 0.1.0, from which installations upgrade.
+INSTALLED = {"digest": "0001_initial", "subscriptions": "0001_initial"}
 
 #: Later migrations that break a rule, and why they may.
 EXEMPT: dict[tuple[str, str], str] = {}

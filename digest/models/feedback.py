@@ -176,10 +176,10 @@ class ReaderModel(models.Model):
         Subscriber, on_delete=models.CASCADE, related_name="reader_model"
     )
     feedback_count = models.PositiveIntegerField(
-        db_column="said", default=1, help_text="Number of feedback actions and removed words."
+        default=1, help_text="Number of feedback actions and removed words."
     )
     fitted_count = models.PositiveIntegerField(
-        db_column="learned", default=0, help_text="How much of it is in these words."
+        default=0, help_text="How much of it is in these words."
     )
     fitted_at = models.DateTimeField(null=True, blank=True)
     terms = models.JSONField(

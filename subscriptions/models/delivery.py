@@ -42,7 +42,7 @@ class LetterFact(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     grade = models.CharField("bounce type", max_length=6, choices=Grade, blank=True)
     status = models.CharField(max_length=15, blank=True, help_text="Such as 5.1.1 (RFC 3463).")
-    reply = models.CharField("server reply", db_column="said", max_length=300, blank=True)
+    reply = models.CharField("server reply", max_length=300, blank=True)
     at = models.DateTimeField(null=True, blank=True, help_text="When it happened, as reported.")
     noted_at = models.DateTimeField("received at", db_index=True)
     via = models.CharField("source", max_length=20, help_text="Mail, or a provider's name.")
@@ -99,7 +99,7 @@ class Sending(models.Model):
         null=True, blank=True, help_text="The last day that was counted as sent after a backup."
     )
     trouble = models.CharField(max_length=12, blank=True, help_text="What tripped the breaker.")
-    reply = models.CharField(db_column="said", max_length=300, blank=True)
+    reply = models.CharField(max_length=300, blank=True)
     failures = models.PositiveIntegerField(default=0, help_text="How often in a row.")
     retry_at = models.DateTimeField(null=True, blank=True, help_text="When one try is made again.")
 

@@ -2,7 +2,7 @@
 
 -- letters
 INSERT INTO subscriptions_letter (subscriber_id, kind, day, state, reason, created_at,
-    closes_at, ended_at, left_at, attempt, stumbles, repeats, message_id, mime_at, mime_size, stage,
+    closes_at, ended_at, left_at, attempt, failed_attempts, repeats, message_id, mime_offset, mime_size, stage,
     last_reply)
     SELECT id, 'digest', %(day)s, 'accepted', '', %(at)s, %(at)s, %(at)s, %(at)s, 1, 0, 0, '', 0, 0,
     'dot', '' FROM subscriptions_subscriber

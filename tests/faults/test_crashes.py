@@ -50,7 +50,7 @@ def give_times(installation, **more):
 
 def events(installation, became):
     ((count,),) = installation.ask(
-        "SELECT count(*) FROM subscriptions_letterevent WHERE became = %s", became
+        "SELECT count(*) FROM subscriptions_letterevent WHERE new_state = %s", became
     )
     return count
 

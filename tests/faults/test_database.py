@@ -98,6 +98,6 @@ def test_commit_with_a_lost_answer_is_not_repeated(installation, postgres, mail,
     assert not any(letter["repeats"] for letter in installation.letters())
     ((most,),) = installation.ask(
         "SELECT max(count) FROM (SELECT count(*) FROM subscriptions_letterevent "
-        "GROUP BY became, attempt) one"
+        "GROUP BY new_state, attempt) one"
     )
     assert most == 1, "an event was written twice"

@@ -76,7 +76,7 @@ def add_planned_digest(connection, email, now, papers):
     moments["closes_at"] = str(now + timedelta(hours=20))[:26]
     of_day = {"kind": "digest", "day": day, "state": "planned"}
     letter = insert(connection, "subscriptions_letter", **ours, **of_day, **moments)
-    event = {"letter_id": letter, "at": moment, "became": "planned"}
+    event = {"letter_id": letter, "at": moment, "new_state": "planned"}
     insert(connection, "subscriptions_letterevent", **event)
     made = ours | {"letter_id": letter, "day": day, "considered": 30, "receipt": "{}"}
     digest = insert(connection, "digest_digest", public_id=uuid.uuid4().hex, **made)
@@ -89,7 +89,7 @@ def add_planned_digest(connection, email, now, papers):
 def add_subscriber(connection, email, moment, size=10, **fields):
     """Add an active subscriber. Return the row's number."""
     settings = {"timezone": "UTC", "hour": 7, "size": size, "language": "en", "learns": 1}
-    moments = {"asked_at": moment, "asked_for": "{}", "confirmed_at": moment}
+    moments = {"asked_at": moment, "pending_settings": "{}", "confirmed_at": moment}
     who = {"email": email, "public_id": uuid.uuid4().hex}
     return insert(connection, "subscriptions_subscriber", **who, **settings, **moments, **fields)
 

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 def claims(installation):
     events = "SELECT at FROM subscriptions_letterevent"
-    return [at for (at,) in installation.ask(f"{events} WHERE became = 'claimed' ORDER BY id")]
+    return [at for (at,) in installation.ask(f"{events} WHERE new_state = 'claimed' ORDER BY id")]
 
 
 @pytest.mark.parametrize("arrived", [0, 1, 10, 60, 120, 190])
@@ -29,10 +29,10 @@ def test_stopping_worker_leaves_nothing_uncertain(installation, arrived):
     installation.hint("subscriptions.tasks.deliver_letters")
     installation.wait_for("letters under way", 60, lambda: len(mail.arrived) >= arrived)
     ((stopped_at,),) = installation.ask("SELECT now() + interval '1 second'")
-    began_at = time.monotonic()
+    subscribed_at = time.monotonic()
     os.kill(installation.running["worker"].pid, signal.SIGTERM)
     installation.running["worker"].wait(60)
-    assert time.monotonic() - began_at < 30
+    assert time.monotonic() - subscribed_at < 30
     assert all(at < stopped_at for at in claims(installation))
     assert set(installation.states()) <= {"accepted", "planned"}
     mail.at_dot = lambda recipient: None
@@ -64,9 +64,9 @@ SICK = "reader@host-3.example.org"
 
 
 def fate(installation):
-    """Return the state, attempts and stumbles of the email that is sick, and why it ended."""
+    """Return the state, attempts and failed_attempts of the email that is sick, and why it ended."""
     (letter,) = [one for one in installation.letters() if one["email"] == SICK]
-    return [letter[name] for name in ("state", "attempt", "stumbles", "reason")]
+    return [letter[name] for name in ("state", "attempt", "failed_attempts", "reason")]
 
 
 def test_huge_and_control_character_papers_are_sent(installation):

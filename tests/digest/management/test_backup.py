@@ -30,12 +30,12 @@ def test_backup_during_write_is_complete_and_private(embedded, tmp_path):
     name, copy = connection.settings_dict["NAME"], tmp_path / "copy.sqlite3"
     with closing(sqlite3.connect(name, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        writer.execute("INSERT INTO digest_pulse VALUES ('under way', '2026-06-01 12:00:00')")
+        writer.execute("INSERT INTO digest_heartbeat VALUES ('under way', '2026-06-01 12:00:00')")
         call_command("backup", str(copy))
         writer.execute("ROLLBACK")
     with closing(sqlite3.connect(copy)) as subscriber:
         assert subscriber.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert subscriber.execute("SELECT name FROM digest_pulse").fetchall() == [("before",)]
+        assert subscriber.execute("SELECT name FROM digest_heartbeat").fetchall() == [("before",)]
     assert copy.stat().st_mode & 0o777 == 0o600
 
 

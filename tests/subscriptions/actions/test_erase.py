@@ -198,7 +198,7 @@ def test_erased_subscriber_leaves_no_trace_in_database_or_files(panel, data_dir,
     assert not re.search("Countess|punched card", repr(left))
     assert "192.0.2.77" not in repr(left)
     tables = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
-    others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"}
+    others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_lock"}
     others |= {
         f"subscriptions_{table}" for table in ("group", "membership", "message", "subscriber")
     }
