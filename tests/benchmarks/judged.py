@@ -36,6 +36,7 @@ from digest.ranking.retrieval import lines_of
 WORDINGS = "profiles", "sentences", "commas"
 RELEVANT, DISLIKED, SIZE = 2, 0, 10
 BEST = 120  # Candidates of a profile that are fitted, beside the judged ones.
+UNGRADED = 0.2  # How much a paper counts that nobody graded: it may be relevant.
 STRENGTH = 5.0  # C of the logistic regression: the inverse of its regularization.
 BANDS = 0.42, 0.6, 0.8, 1.0
 
@@ -148,7 +149,7 @@ def fit(weeks: list, left_out: str = "") -> np.ndarray:
     weights = current(weeks[0][0])
     is_used = weights != 0
     for _ in range(3):  # The best line of a paper depends on the weights.
-        rows, labels = [], []
+        rows, labels, certainties = [], [], []
         for judged, features, ids in weeks:
             for (name, _wording), of_lines in features.items():
                 if name == left_out:
@@ -157,10 +158,13 @@ def fit(weeks: list, left_out: str = "") -> np.ndarray:
                 kept = np.isin(ids, [*grades])
                 kept[np.argsort(-odds)[:BEST]] = True
                 rows.append(of_paper[kept])
-                labels += [grades.get(ids[n], 0) >= RELEVANT for n in np.flatnonzero(kept)]
+                kept_ids = [ids[n] for n in np.flatnonzero(kept)]
+                labels += [grades.get(paper, 0) >= RELEVANT for paper in kept_ids]
+                certainties += [1 if paper in grades else UNGRADED for paper in kept_ids]
         regression = LogisticRegression(C=STRENGTH, max_iter=2_000, fit_intercept=False)
         weights = np.zeros(len(is_used))
-        weights[is_used] = regression.fit(np.concatenate(rows)[:, is_used], labels).coef_[0]
+        used_rows = np.concatenate(rows)[:, is_used]
+        weights[is_used] = regression.fit(used_rows, labels, certainties).coef_[0]
     return weights
 
 
