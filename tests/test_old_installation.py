@@ -136,6 +136,8 @@ def sent_to(outbox):
 def test_old_version_finds_its_columns_after_the_upgrade(old_columns):
     now = columns()
     for table, before in old_columns.items():
+        if table == "subscriptions_provider":
+            continue  # Removed before the first release.
         assert before.keys() <= now[table].keys(), table
         for column, is_optional in now[table].items():
             assert is_optional or before.get(column) is False, (table, column)
@@ -147,6 +149,8 @@ def test_upgrade_keeps_every_row():
     models = {model._meta.db_table: model for model in apps.get_models() if not model._meta.proxy}
     labels = {"admin.logentry": "django_admin_log"}  # Where the table's name is another.
     for label, (_, rows) in tables().items():
+        if label == "subscriptions.provider":
+            continue
         table = labels.get(label, label.replace(".", "_"))
         assert models[table].objects.count() == len(rows), label
 
