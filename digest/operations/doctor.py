@@ -21,12 +21,11 @@ from redis.exceptions import RedisError
 
 from digest.models import ArchiveFile, FittedModel, Paper, Summary
 from digest.numbers import counted
-from digest.operations import alarms, doctor_environment, heartbeats
+from digest.operations import alarms, dns_check, doctor_environment, heartbeats
 from digest.papers import registry, summaries
 from subscriptions.bounces import mailboxes, unreadable
 from subscriptions.db import first_id_since
 from subscriptions.delivery import status, verp
-from subscriptions.delivery.authentication import dns_check
 from subscriptions.delivery.transports import esps
 from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.delivery.transports.smtp import SmtpTransport, check

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 
-from django.db import DataError, Error, IntegrityError, OperationalError, connection, transaction
+from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from subscriptions.db import is_lock_timeout, run_sql
-from subscriptions.delivery import circuit_breaker, letter_sql, rendering, transitions
+from subscriptions.delivery import circuit_breaker, rendering, transitions
 from subscriptions.delivery.clock import Clock
 from subscriptions.delivery.transitions import ConcurrentUpdate, FrozenMessage
 from subscriptions.delivery.transports.base import DeliveryResult, Message
@@ -60,7 +60,6 @@ class Transactions:
         self.medium = medium
         self._clock_time: datetime | None = None  # As last read,
         self._clock_read_at = 0.0  # and time.monotonic() then.
-        self._checks_locks = False  # Another session has locked the row of a letter.
 
     def now(self) -> datetime:
         """Return the time by the clock, as read in the last transaction, plus the time since."""
@@ -88,33 +87,20 @@ class Transactions:
         Returns the letters that were recorded, and the checks, or None if sending is stopped.
         Raises the database's Error after rolling back.
         """
-        with _close_on_error():
-            try:
-                return self._commit_batch(accepted, check_queue, is_probe)
-            except OperationalError as error:
-                if self._checks_locks or not is_lock_timeout(error):
-                    raise
-            self._checks_locks = True
-            return self._commit_batch(accepted, check_queue, is_probe)
-
-    def _commit_batch(self, accepted, check_queue, is_probe):
         letters = [flight.letter for flight in (*accepted, *check_queue)]
-        with _restore_on_error(letters), transaction.atomic():
+        with _close_on_error(), _restore_on_error(letters), transaction.atomic():
             now = self._read_clock()
-            is_stopped = circuit_breaker.is_stopped()
-            locked_ids: set[int] = set()
-            if self._checks_locks:  # From the first lock timeout until no row is locked.
-                locked_ids = letter_sql.locked_by_others(letter.id for letter in letters)
-                self._checks_locks = bool(locked_ids)
-            unlocked = [flight for flight in accepted if flight.letter.id not in locked_ids]
-            replies = [flight.result.reply for flight in unlocked]
-            letters = transitions.accept([flight.letter for flight in unlocked], replies, now)
-            accepted_ids = {letter.id for letter in letters}
-            recorded = [flight for flight in unlocked if flight.letter.id in accepted_ids]
-            check = None if is_stopped else self._final_check(check_queue, locked_ids, now)
+            replies = [flight.result.reply for flight in accepted]
+            changed = transitions.accept([flight.letter for flight in accepted], replies, now)
+            accepted_ids = {letter.id for letter in changed}
+            recorded = [flight for flight in accepted if flight.letter.id in accepted_ids]
             if is_probe and recorded:
                 circuit_breaker.close()
-        return recorded, check
+            if circuit_breaker.is_stopped():
+                return recorded, None
+            frozen = {flight.letter.id: flight.frozen for flight in check_queue}
+            letters = [flight.letter for flight in check_queue]
+            return recorded, transitions.final_check(letters, frozen, now)
 
     def record(self, outcomes: list[Outcome]) -> None:
         """Record rare outcomes, each in a transaction of its own, and remove them from the list.
@@ -144,15 +130,6 @@ class Transactions:
     def _read_clock(self) -> datetime:
         self._clock_time, self._clock_read_at = self.clock(), time.monotonic()
         return self._clock_time
-
-    def _final_check(self, check_queue, locked_ids, now) -> transitions.FinalCheck:
-        check = transitions.FinalCheck([], [])
-        letters = [flight.letter for flight in check_queue if flight.letter.id not in locked_ids]
-        if letters:
-            frozen = {flight.letter.id: flight.frozen for flight in check_queue}
-            check = transitions.final_check(letters, frozen, now)
-        check.locked += [flight.letter for flight in check_queue if flight.letter.id in locked_ids]
-        return check
 
 
 def _limit_lock_wait():

@@ -201,6 +201,8 @@ def final_check(
     as uncertain while the server may still reply. If others have locked the subscriber's row (a
     change of preferences, say), it is tried again later.
     """
+    if not letters:
+        return FinalCheck([], [])
     is_active_by_id = letter_sql.lock_subscribers(letters)
     unsure_letters = []
     for letter in letters:

@@ -27,6 +27,7 @@ from django.conf import settings
 from django.db import Error
 
 from subscriptions import hooks
+from subscriptions.db import is_lock_timeout
 from subscriptions.delivery import circuit_breaker, outcomes, transitions, verp
 from subscriptions.delivery.clock import Clock
 from subscriptions.delivery.rendering import Rendered
@@ -355,6 +356,10 @@ class Round:
         try:
             recorded, check = commit(accepted, check_queue, is_probe=self.is_probe)
         except Error as error:
+            if is_lock_timeout(error):  # Of one row: from now on each is recorded by itself.
+                self.accepted = []
+                for flight in accepted:
+                    self._record_alone(flight)
             return self._handle_database_error(error)
         finally:
             self._committed_at = time.monotonic()

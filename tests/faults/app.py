@@ -59,7 +59,7 @@ POINTS = {
     "hint_taken": (WORKER, "deliver_due", "before", lambda *_: True),
     "before_final_check": (LEDGER, "final_check", "before", lambda letters, *_: letters),
     "after_final_check": (CONNECTION, "finish", "before", lambda *_: True),
-    "after_250": (TRANSACTIONS, "_commit_batch", "before", lambda _, accepted, *rest: accepted),
+    "after_250": (TRANSACTIONS, "commit_batch", "before", lambda _, accepted, *rest: accepted),
     "before_commit": (LEDGER, "accept", "after", lambda letters, *_: letters),
 }
 

@@ -82,7 +82,7 @@ def test_invariants_hold_through_silence_and_resend():
     assert broken(later) == {}
     much_later = later + sweep.HOLD + MINUTE
     Letter.objects.update(next_try_at=later)
-    sweep._resolve("unknown", Letter.objects.select_related("subscriber").get(), later)
+    sweep.sweep(later)
     assert Letter.objects.get().repeats == 1
     worker.deliver_due(lambda: much_later)
     assert make.fresh(letter).state == "accepted"

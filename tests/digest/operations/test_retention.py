@@ -19,7 +19,7 @@ from subscriptions.actions import erase as erasing
 from subscriptions.actions import preferences, signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import retention, worker
-from subscriptions.models import Letter, LetterEvent, Message, Provider, Seal, Subscriber, Topic
+from subscriptions.models import Letter, LetterEvent, Message, Seal, Subscriber, Topic
 from subscriptions.security import suppression_list
 from tests.digest.admin.test_lists import letter
 from tests.factories import make
@@ -229,11 +229,9 @@ def test_special_rules_delete_rows():
     Alarm.objects.create(name="disk", raised_at=NOW - 999 * DAY, holds_until=NOW + DAY)
     for days in (-1, 1):
         Session.objects.create(session_key=f"of {days}", expire_date=NOW + days * DAY)
-        counted_at = NOW - (30 - days) * DAY
-        Provider.objects.create(name=f"of {days}", pace=60, counted_at=counted_at)
     upkeep.purge(NOW)
     assert Alarm.objects.exists()  # It stands.
-    assert Session.objects.get().session_key == Provider.objects.get().name == "of 1"
+    assert Session.objects.get().session_key == "of 1"
 
 
 def test_old_or_orphaned_recommendations_are_deleted():

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from digest.models import Digest, Pick
+from digest.operations import rejection_rate
 from subscriptions import hooks, tasks
-from subscriptions.delivery import circuit_breaker, rejection_rate, status, sweep, transitions
+from subscriptions.delivery import circuit_breaker, status, sweep, transitions
 from subscriptions.delivery.transports.registry import ChannelTransport
 from subscriptions.mail import render
 from subscriptions.models import Letter, Subscriber

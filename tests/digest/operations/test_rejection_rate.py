@@ -4,8 +4,7 @@ import pytest
 
 from digest import tasks
 from digest.models import Alarm
-from digest.operations import alarms, health
-from subscriptions.delivery import rejection_rate
+from digest.operations import alarms, health, rejection_rate
 from subscriptions.models import Letter, LetterFact
 from tests.factories import make, returned_mail
 from tests.factories.make import DAY, MINUTE, NOW

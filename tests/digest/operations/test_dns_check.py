@@ -6,8 +6,7 @@ import dns.rcode
 import dns.resolver
 import pytest
 
-from digest.operations import doctor
-from subscriptions.delivery.authentication import dns_check
+from digest.operations import dns_check, doctor
 from tests.factories.make import NOW
 from tests.helpers import data_files
 from tests.servers.dns import DnsServer
