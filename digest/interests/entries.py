@@ -27,7 +27,8 @@ MAX_ALTERNATIVES = 20  # In parentheses. Each repeats what is before them.
 #: How a line says what it is: "not: surveys", "words: computer vision".
 PREFIX = re.compile(rf"(not|{WORDS}|{TEXT}|{TOPIC}|{PAPER}|authors?(?= ?:$)) ?: ?", re.IGNORECASE)
 UNWANTED = re.compile(
-    r"(?:but )?(?:(no)|not|nothing(?: on| about)?|without|keine?|ohne|(?:avoid|exclude|skip):) "
+    r"(?:(?:but|aber) )?(?:please )?(?:(no)|not(?: interested in)?|nothing(?: on| about)?|without"
+    r"|keine?|ohne|(?:avoid|exclude|skip):|(?<=please )(?:avoid|exclude|skip)) "
     r"(?!only |just |limited )(?=\S)",
     re.IGNORECASE,
 )
@@ -46,8 +47,12 @@ BY = re.compile(r"(?i:(?:papers? |work )?(?:author|by) )(?=[^\W\d_a-z])")
 #: "LLM agents, author: Lei Li".
 BEFORE_AUTHOR = re.compile(r"\s*[,;]\s*(?=authors? ?:)", re.IGNORECASE)
 NAME = re.compile(r"[^\W\d_][^\d_!?:;()\"/]*")
-#: Between the pieces of a list, and between two pieces of several words.
-SEPARATOR = re.compile(r"\s*[,;|•·]\s*(?:(?:and|or|und|et)\s+)?", re.IGNORECASE)
+#: Between the pieces of a list, before one that is unwanted, and between two of several words.
+SEPARATOR = re.compile(
+    r"\s*[,;|•·]\s*(?:(?:and|or|und|et)\s+)?"
+    r"|(?:\.|\s+(?:but|aber))\s+(?=(?:please )?(?:no|not|keine?) (?!only |just |limited ))",
+    re.IGNORECASE,
+)
 CONJUNCTION = re.compile(r"(?<=\S)\s+(?:and|or|und|et|&)\s+(?=\S+\s)", re.IGNORECASE)
 
 
@@ -179,8 +184,13 @@ def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
 
 def written(entries: Sequence[Entry], vocabulary: Vocabulary = NO_VOCABULARY) -> list[str]:
     """Return a string for each entry. All of them, each on lines of its own, are read as these."""
-    text = next((entry for entry in entries if entry.kind == TEXT and not entry.is_muted), None)
-    return [_written(entry, vocabulary, beside_text=text not in (None, entry)) for entry in entries]
+    prose = next(filter(_is_prose, entries), None)
+    return [_written(entry, vocabulary, beside_text=prose not in (None, entry)) for entry in entries]
+
+
+def _is_prose(entry: Entry) -> bool:
+    is_text = entry.kind == TEXT and not entry.is_muted
+    return is_text and any(map(is_prose, entry.text.splitlines()))
 
 
 def _written(entry: Entry, vocabulary: Vocabulary, *, beside_text: bool) -> str:
@@ -240,6 +250,8 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     if match := PREFIX.match(line):
         text = line[match.end() :]
         return _read_prefixed(match[1].lower(), text, vocabulary) if text else [Entry(UNREAD, line)]
+    if line.endswith(":") and not phrases(line):  # A label: "Keywords:".
+        return []
     match = UNWANTED.match(line)
     if match and not (match[1] and len(line[match.end() :].split()) > MAX_UNWANTED):
         return _read_muted(line[match.end() :], vocabulary)
@@ -259,13 +271,14 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return _read_operators(line, vocabulary)
     links = [_read_link(link.strip("()."), vocabulary) for link in ADDRESS.findall(line)]
     if links:
-        line = ADDRESS.sub(" ", line).rstrip(" .")
+        line = ADDRESS.sub(" ", line).rstrip(" .,;")
     line_entry = _read_phrase(" ".join(line.split()), vocabulary)
     if line_entry.kind in (TOPIC, AUTHOR, UNREAD):
         return links if links and line_entry.kind == UNREAD else [line_entry, *links]
     pieces = _pieces(line)
     if len(pieces) > 1:
-        return [*chain.from_iterable(_read_piece(piece, vocabulary) for piece in pieces), *links]
+        entries = [*chain.from_iterable(_read_piece(piece, vocabulary) for piece in pieces), *links]
+        return [entry for entry in entries if entry.kind != UNREAD or entry in links] or entries
     return [line_entry, *links]
 
 

@@ -42,7 +42,7 @@ class Phrase(NamedTuple):
 
 def is_prose(line: str) -> bool:
     """Return whether somebody speaks of themselves in a line, or it has a whole sentence."""
-    tokens = _tokens(line)
+    tokens = _tokens(_blanked(ADDRESS, line))
     if any(_is_speaker(tokens, place) for place in range(len(tokens))):
         return True
     return bool(SENTENCE.search(line)) and len(line.split()) >= MIN_SENTENCE_WORDS
@@ -60,13 +60,15 @@ def phrases(text: str) -> tuple[Phrase, ...]:
     tokens = _tokens(_blanked(STRUCK, _blanked(ADDRESS, text)))
     found: list[Phrase] = []
     run: list[re.Match[str]] = []
-    is_unwanted, begins_clause = False, True
+    is_unwanted, begins_clause, continues = False, True, False
     for place, token in enumerate(tokens):
-        word = token[0].lower()
-        is_negation = begins_clause and word in WORDS["negations"]
-        if is_negation and not _continues(tokens, place):
+        word = _lower(token[0])
+        next_word = _lower(tokens[place + 1][0]) if place + 1 < len(tokens) else ""
+        is_negation = word in WORDS["negations"] and (begins_clause or next_word == "interested")
+        is_separator = is_negation or continues or _separates(tokens, place)
+        continues = is_negation and next_word in WORDS["continued"]
+        if is_negation and not continues:
             is_unwanted = True
-        is_separator = is_negation or _separates(tokens, place)
         if is_separator:
             found += _phrase_of(text, run, is_unwanted and not is_negation)
             run = []
@@ -96,6 +98,11 @@ def _tokens(text: str) -> list[re.Match[str]]:
     return [*TOKEN.finditer(text.replace("’", "'"))]
 
 
+def _lower(word: str) -> str:
+    """Return a word in lower case. Acronyms are other words: "IT", "US"."""
+    return word if len(word) > 1 and word.isupper() else word.lower()
+
+
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
     """Return a text of the same length, with punctuation in place of the matches."""
     return pattern.sub(lambda match: "|" * len(match[0]), text)
@@ -105,18 +112,18 @@ def _is_speaker(tokens: list[re.Match[str]], place: int) -> bool:
     """Return whether a word is a speaker's. "I" is a numeral in "type I interferon"."""
     word = tokens[place][0]
     if word.lower() != "i":
-        return word.lower() in WORDS["speakers"] and not word.isupper()
+        return _lower(word) in WORDS["speakers"]
     after = tokens[place + 1][0].lower() if place + 1 < len(tokens) else ""
     before = tokens[place - 1][0].lower() if place else ""
     is_subject = before.isalnum() and before not in WORDS["separators"] | BEGINNINGS
-    return after in WORDS["separators"] | BEGINNINGS and not is_subject
+    return after[:1].isalpha() and not is_subject
 
 
 def _separates(tokens: list[re.Match[str]], place: int) -> bool:
     word = tokens[place][0]
     if not word[0].isalnum():
         return not JOINT.fullmatch(word) or not _is_between_words(tokens, place)
-    return word.lower() in WORDS["separators"] or _is_speaker(tokens, place)
+    return _lower(word) in WORDS["separators"] or _is_speaker(tokens, place)
 
 
 def _is_between_words(tokens: list[re.Match[str]], place: int) -> bool:
@@ -126,14 +133,9 @@ def _is_between_words(tokens: list[re.Match[str]], place: int) -> bool:
     )
 
 
-def _continues(tokens: list[re.Match[str]], place: int) -> bool:
-    """Return whether a negation takes nothing away: "not only"."""
-    return place + 1 < len(tokens) and tokens[place + 1][0].lower() in WORDS["continued"]
-
-
 def _phrase_of(text: str, run: list[re.Match[str]], is_unwanted: bool) -> list[Phrase]:
     """Return the phrase of adjacent words without edges, if any is left."""
-    words = [token[0].lower() for token in run]
+    words = [_lower(token[0]) for token in run]
     starts = [place for place, word in enumerate(words) if word not in BEGINNINGS and len(word) > 1]
     if not starts or WORDS["names"].intersection(words):
         return []

@@ -335,6 +335,9 @@ class _EntryPresenter:
             return Hint(_("One of our topics."), _("Search for the words instead"), line)
         if not self.knows_papers or entry.is_muted or categories_named(text):
             return None
+        if kind == TEXT:
+            text = " ".join(entry_lines.lines_of(kind, text))
+            entry = replace(entry, text=text)
         unknown_words = self.unknown_words(entry)
         if _author_names(entry):
             message = _(

@@ -1,106 +1,95 @@
-"""All that can be in the interests box is read as entries."""
+"""All that can be in the interests box is read as entries, and prose as phrases."""
+
+import time
 
 import pytest
 
-from digest.interests.entries import Entry, NoVocabulary, lines_of, paragraphs, read, written
+from digest.interests.entries import TEXT, WORDS, Entry, NoVocabulary, lines_of, read, written
+from digest.interests.phrases import phrases, toggle
 from tests.helpers.data_files import cases
 
 CASES = cases("interest_entries")
+BOXES = CASES["lines"] | CASES["beside_prose"]
 
 
 class Papers(NoVocabulary):
     def is_author(self, name):
-        return name in ("Lei Li", "Noether, Emmy", "Emmy Noether")
-
-    def is_general(self, phrase):
-        return phrase == "taste"
+        return name in ("Lei Li", "Noether, Emmy")
 
     def topic(self, name):
         return {"computer vision": "vision"}.get(name.lower(), "")
 
     def paper(self, reference):
-        return "2606.00001" if "2606.00001" in reference else ""
+        papers = ("2606.00001", "2606.00002")
+        return next((paper for paper in papers if paper in reference), "")
+
+    def titled(self, title):
+        return "2606.00002" if title == "Hot Tea on Roads" else ""
 
 
-TITLE = "Steep, Pour and Wait: A Long Survey of Slow Green Tea for Small Kitchens in Old Houses"
+def shown(entries):
+    """Return entries as the tables have them: without the kind of words, and "-" before mutes."""
+    kinds = {WORDS: "", "author": ""}
+    texts = [kinds.get(entry.kind, f"{entry.kind}:") + entry.text for entry in entries]
+    marks = ["-" * entry.is_muted for entry in entries]
+    return " | ".join(map("".join, zip(marks, texts, strict=True)))
 
 
-@pytest.mark.parametrize(("text", "expected"), CASES["readings"])
-def test_line_is_read_as_its_entries(text, expected):
+@pytest.mark.parametrize(("text", "expected"), BOXES.items())
+def test_box_is_read_as_its_entries(text, expected):
+    assert shown(read(text, Papers())) == expected
+
+
+@pytest.mark.parametrize(
+    "text", [*BOXES, "words: Lei Li\nwords: no tea\n-omics", *CASES["phrases"]]
+)
+def test_written_entries_are_read_as_themselves(text):
     entries = read(text, Papers())
-    assert [[entry.kind, entry.text] for entry in entries] == expected
-    assert not any(entry.is_muted for entry in entries)
+    assert read("\n".join(written(entries, Papers())), Papers()) == entries
 
 
-@pytest.mark.parametrize(("text", "expected"), CASES["unwanted"])
-def test_unwanted_entry_is_muted(text, expected):
-    (entry,) = [entry for entry in read(text, Papers()) if entry.is_muted]
-    assert [entry.kind, entry.text] == expected
+@pytest.mark.parametrize(("text", "expected"), CASES["phrases"].items())
+def test_prose_is_one_entry_with_phrases(text, expected):
+    assert read(text) == [Entry(TEXT, text)]
+    assert (
+        " | ".join("-" * phrase.is_unwanted + phrase.text for phrase in phrases(text)) == expected
+    )
+    wanted = [phrase for phrase in expected.split(" | ") if not phrase.startswith("-")]
+    assert list(lines_of(TEXT, text)) == wanted
+    assert all(text[p.start : p.end].split() == p.text.split() for p in phrases(text))
+
+
+def test_toggled_phrase_is_struck_wherever_it_stands():
+    text = "I like tea, clay cups and Tea leaves. Tea!"
+    struck = "I like ~~tea~~, clay cups and Tea leaves. ~~Tea~~!"
+    assert toggle(text, "tea") == struck
+    assert lines_of(TEXT, struck) == ("clay cups", "Tea leaves")
+    assert toggle(struck, "Tea") == text
+    assert toggle(text, "rice") == text
+
+
+def test_text_without_subject_is_unread():
+    for text in ("I am a student", "hi", "What are my interests?"):
+        assert [entry.kind for entry in read(text)] == ["unread"]
 
 
 @pytest.mark.parametrize("link", CASES["links"])
 def test_links_and_identifiers_are_unread(link):
-    unread = Entry("unread", link)
-    assert read(link) == [unread]
-    assert read(f"green tea ({link}).") == [Entry("words", "green tea"), unread]
-    abstract = f"{TITLE}. {TITLE}: {link}"
-    assert [entry.kind for entry in read(abstract)] == ["text"]
-
-
-@pytest.mark.parametrize(("text", "expected"), CASES["people"].items())
-def test_researchers_of_all_fields_are_understood(text, expected):
-    """In the table, entries are separated by "|", and muted ones begin with "-"."""
-    assert " | ".join("-" * entry.is_muted + entry.text for entry in read(text)) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [text for text, _ in CASES["readings"] + CASES["unwanted"]]
-    + ["words: Lei Li", "words: no tea"],
-)
-def test_written_entry_is_read_as_itself(text):
-    for entry in read(text, Papers()):
-        assert read(written(entry, Papers()), Papers()) == [entry]
+    assert read(link) == [Entry("unread", link)]
+    assert shown(read(f"green tea ({link}).")) == f"green tea | unread:{link}"
 
 
 def test_stored_line_is_not_parsed_again():
-    before = Entry("", "tea, cups")
-    assert read("tea, cups\nlids", stored={"tea, cups": before}) == [before, Entry("words", "lids")]
+    stored = Entry(WORDS, "tea, cups")
+    entries = read("tea, cups\nlids", stored={"tea, cups": stored})
+    assert entries == [stored, Entry(WORDS, "lids")]
 
 
-def test_pasted_paragraph_is_one_line():
-    wrapped = CASES["wrapped"]
-    text = "tea\n" + "\n".join(wrapped) + "\n\ncups"
-    assert list(paragraphs(text)) == ["tea", " ".join(wrapped), "cups"]
-    lines = ["kettles of old clay that keep the heat of the water for a very long time", "tea"] * 2
-    assert list(paragraphs("\n".join(lines))) == lines
-
-
-@pytest.mark.parametrize(("text", "lines"), CASES["old_lines"])
-def test_legacy_entries_are_split_into_phrases(text, lines):
-    assert list(lines_of("", text)) == lines
-
-
-@pytest.mark.parametrize(
-    ("text", "muted"),
-    [("-computer vision", [True]), ("tea\n-cups", [False, True]), ("-tea\n-cups", [False] * 2)],
-)
-def test_hyphen_mutes_unless_all_lines_have_one(text, muted):
-    entries = read(text, Papers())
-    assert [entry.is_muted for entry in entries] == muted
-    assert not any("-" in entry.text for entry in entries)
-    omics = Entry("words", "-omics")
-    assert read(written(omics)) == [omics]
-
-
-def test_not_before_a_group_mutes_the_group():
-    entries = [(entry.text, entry.is_muted) for entry in read("tea NOT (salt OR milk)")]
-    assert entries == [("tea", False), ("salt", True), ("milk", True)]
-
-
-def test_prefixed_lines_are_not_joined():
-    entries = read("\n".join(f"paper: {title}" for title in CASES["titles"]))
-    assert [entry.text for entry in entries] == CASES["titles"]
+@pytest.mark.parametrize("part", ["I ", "a, ", "no ", "is(", "x-", "ph.d ", "(a ", "~~", "A. "])
+def test_reading_takes_linear_time(part):
+    start = time.process_time()
+    read((part * 8_000)[:8_000])
+    assert time.process_time() - start < 0.5
 
 
 class Counting(Papers):

@@ -16,6 +16,7 @@ from subscriptions import child_process
 from subscriptions.forms import InterestsForm
 from subscriptions.security import tokens
 from tests.factories import make
+from tests.factories.corpora import words
 from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.data_files import DATA, cases
 
@@ -49,27 +50,9 @@ def shown(client, text):
     return read, hints, entries.xpath(".//li[not(@data-line)]//button/@value")
 
 
-def test_each_kind_of_entry_has_a_chip(client, papers):
-    typed = "\n".join(line for line, _ in CASES["kinds"])
-    *read, text = shown(client, f"{typed}\n\n{CASES['abstract']}")[0]
-    assert [[*parts] for _, *parts in read] == [parts for _, parts in CASES["kinds"]]
-    assert text[1] == f"text: {CASES['abstract'][:59]}…"
-
-
-def test_topic_name_with_other_words_is_no_topic(client, papers):
-    for typed in ("no more of computer vision", "computer vision 5"):
-        assert "topic: " not in str(shown(client, typed)[0])
-
-
-def test_the_same_interest_has_one_chip(client, papers):
-    typed = "Roads\nroads\nComputer vision\ntopic: computer vision\nno roads"
-    lines = [line for line, *_ in shown(client, typed)[0]]
-    assert lines == ["Roads", "topic: Computer vision", "not: roads"]
-
-
-def test_capitalized_words_are_names_unless_papers_use_them(client, papers):
-    assert [chip[1] for chip in shown(client, "Bengio, Yoshua")[0]] == ["by Bengio, Yoshua"]
-    assert [chip[1] for chip in shown(client, "Protein, Folding")[0]] == ["Protein", "Folding"]
+@pytest.mark.parametrize(("typed", "chips"), CASES["chips"].items())
+def test_line_is_shown_as_chips(client, papers, typed, chips):
+    assert [" ".join(texts) for _line, *texts in shown(client, typed)[0]] == chips
 
 
 @pytest.mark.parametrize(("typed", "hint_text", "line"), CASES["hints"])
@@ -85,26 +68,89 @@ def test_plain_words_have_no_hint(client, papers):
         assert shown(client, typed)[1] == []
 
 
-SENTENCE = "I work on protein folding and sour bread, but no surveys"
+def after_edit(client, text, edit):
+    """Return the page after a press of a button, without scripts, and the text in the field."""
+    sent = {"interests": text, "email": "you@example.org", "edit_interests": edit}
+    answer = client.post("/preview/", sent, follow=True)
+    assert "example.org" not in answer.redirect_chain[-1][0]
+    page = lxml.html.fromstring(answer.text)
+    return page, page.get_element_by_id("id_interests").value.strip()
 
 
 def test_edit_button_keeps_other_entries(client, papers):
-    def text_after(edit):
-        sent = {"interests": SENTENCE, "email": "you@example.org", "edit_interests": edit}
-        page = client.post("/preview/", sent, follow=True)
-        assert "example.org" not in page.redirect_chain[-1][0]
-        return lxml.html.fromstring(page.text).xpath("//textarea")[0].value.strip().split("\n")
+    typed = "protein folding, sour bread, no surveys"
+    lines = ["protein folding", "sour bread", "not: surveys"]
+    for edit, expected in (
+        ("0:", lines[1:]),
+        ("2:", lines[:2]),
+        ("1:rye", ["protein folding", "rye", "not: surveys"]),
+        ("99:", lines),
+    ):
+        assert after_edit(client, typed, edit)[1].splitlines() == expected
+    for nonsense in ("x:", "-1:", "", f"{'9' * 5000}:", "~", "0"):
+        assert after_edit(client, typed, nonsense)[1] == typed
 
-    assert text_after("0:") == ["sour bread", "not: surveys"]
-    assert text_after("2:") == ["protein folding", "sour bread"]
-    assert text_after("1:rye") == ["protein folding", "rye", "not: surveys"]
-    for nonsense in ("x:", "-1:", "99:", "", f"{'9' * 5000}:"):
-        lines = {SENTENCE, "protein folding", "sour bread", "not: surveys"}
-        assert {*text_after(nonsense)} <= lines
+
+PROSE = "I fold proteins:\nprotein folding & roads.  Not interested in surveys of roads; I sing"
+
+
+def prose_of(page):
+    """Return the text of the page's only prose, the phrases in it by their marks, and hints."""
+    (prose,) = page.xpath("//*[@id='entries_interests']//*[@data-line]/p")
+    phrases = {mark: prose.xpath(f".//{mark}/text()") for mark in ("mark", "del")}
+    for button in prose.xpath(".//button"):
+        button.text = ""
+    hints = page.xpath("//*[@id='entries_interests']//ul[@class='hints']/li")
+    return prose.text_content(), phrases, [" ".join(hint.text_content().split()) for hint in hints]
+
+
+def test_prose_is_shown_as_typed_with_marked_phrases(client, papers):
+    page = lxml.html.fromstring(client.get("/", {"interests": PROSE}).text)
+    text, phrases, hints = prose_of(page)
+    assert text == PROSE.replace("  ", " ")
+    assert phrases == {"mark": ["fold proteins", "protein folding", "roads"], "del": []}
+    assert hints == ["You say no to “surveys of roads”. Hide such papers"]
+    assert page.get_element_by_id("id_interests").value.strip() == PROSE
+
+
+def test_phrase_of_prose_is_left_out_and_used_again(client, papers):
+    page, text = after_edit(client, PROSE, "0~roads")
+    assert "folding & ~~roads~~. Not interested in surveys of roads" in text
+    assert prose_of(page)[1] == {"mark": ["fold proteins", "protein folding"], "del": ["roads"]}
+    (button,) = page.xpath("//del/following-sibling::button[1]")
+    assert button.get("aria-label") == "Use again: roads"
+    page, text = after_edit(client, text, button.get("value"))
+    assert text == PROSE.replace("  ", " ")
+    assert prose_of(page)[1]["del"] == []
+
+
+def test_unwanted_phrase_is_hidden_only_on_request(client, papers):
+    page, _text = after_edit(client, f"{PROSE}\ncs.LG", "")
+    (edit,) = page.xpath("//button[text()='Hide such papers']/@value")
+    page, text = after_edit(client, f"{PROSE}\ncs.LG", edit)
+    assert text.splitlines()[2:] == ["cs.LG", "not: surveys of roads"]
+    assert prose_of(page)[2] == []
+
+
+def test_saved_prose_is_shown_and_saved_as_it_was(client, papers):
+    subscriber = make.subscriber()
+    path = f"/preferences/{tokens.token('preferences', subscriber.public_id)}/"
+    sent = f"{PROSE}\nprotein pie\nwords: roads\nauthor: Ada King\nno surveys"
+    for _ in range(2):
+        client.post(path, {"interests": sent})
+        rows = subscriber.preferences.values_list("topic__kind", "topic__query", "stance")
+        assert {*rows} == {
+            ("text", PROSE.replace("  ", " ") + "\nprotein pie\nno surveys", "follow"),
+            ("words", "roads", "follow"),
+            ("author", "author: Ada King", "follow"),
+        }
+        page = lxml.html.fromstring(client.get(path).text)
+        sent = page.get_element_by_id("id_interests").value.strip()
+    assert prose_of(page)[2][1] == "You say no to “surveys”. Hide such papers"
 
 
 def test_chip_lines_are_read_as_same_chips(client, papers):
-    typed = f"{SENTENCE}\nEmmy Noether, Ada King\nComputer vision\nwords: Computer vision\ncs.LG"
+    typed = "tea\nEmmy Noether, Ada King\nComputer vision\nwords: Computer vision\ncs.LG"
     read = shown(client, typed)[0]
     assert shown(client, "\n".join(line for line, *_ in read))[0] == read
 
@@ -113,33 +159,6 @@ def of_subscriber(subscriber, **sent):
     form = InterestsForm(QueryDict(urlencode(sent)), subscriber=subscriber)
     parts = chips.chips_of_form(form, NOW).items()
     return {name: lxml.html.fromstring(f"<div>{html}</div>") for name, html in parts}
-
-
-def test_new_reading_is_applied_only_on_request(client, papers):
-    subscriber = make.subscriber(interests="Computer vision\nprotein folding\nEmmy Noether")
-    path = f"/preferences/{tokens.token('preferences', subscriber.public_id)}/"
-    page = lxml.html.fromstring(client.get(path).text)
-    hints = page.xpath("//*[@id='entries_interests']//li[not(@data-line)]")
-    texts = [" ".join(hint.text_content().split()) for hint in hints]
-    assert texts == [
-        "Computer vision: We would now read this as topic: Computer vision. Use",
-        "Emmy Noether: We would now read this as by Emmy Noether. Use",
-    ]
-    sent = {"interests": "Computer vision\nprotein folding\nEmmy Noether"}
-    client.post(path, sent)
-    assert {*subscriber.preferences.values_list("topic__kind", flat=True)} == {""}
-    for hint in hints:  # Without scripts: the page comes back with the lines of the new reading.
-        (edit,) = hint.xpath(".//button/@value")
-        page = lxml.html.fromstring(client.post(path, sent | {"edit_interests": edit}).text)
-        sent["interests"] = page.get_element_by_id("id_interests").value.strip()
-    assert subscriber.preferences.filter(topic__slug=None).count() == 3
-    client.post(path, sent)
-    own_entries = subscriber.preferences.values_list("topic__query", "topic__kind")
-    assert {*own_entries} == {
-        ("images, pixels", ""),
-        ("protein folding", ""),
-        ("author: Emmy Noether", "author"),
-    }
 
 
 def test_muted_entries_have_chips_of_their_own(papers):
@@ -154,11 +173,12 @@ def test_muted_entries_have_chips_of_their_own(papers):
 
 
 def test_entries_beyond_limit_have_no_count(papers):
-    many = "\n".join(" ".join(f"loaf{n}x{m}" for m in range(200)) for n in range(4))
-    read = of_subscriber(make.subscriber(), interests=f"protein folding\n{many}")["interests"]
-    counts = [len(chip.xpath("./span")) for chip in read.xpath(".//li[@data-line]")]
-    assert counts[0] == 1
-    assert counts[-1] == 0
+    starts = range(0, 8 * 187, 187)
+    texts = [words(start, start + 187) for start in starts]
+    text = "\n".join(["roads", *texts, words(2_000, 2_008)])
+    read = of_subscriber(make.subscriber(), interests=text)["interests"]
+    counts = [len(chip.xpath("./*[@class='count']")) for chip in read.xpath(".//li[@data-line]")]
+    assert counts == [1, 0]
 
 
 def test_chips_are_shown_without_a_model(client):
@@ -175,22 +195,16 @@ def test_no_email_is_announced_for_unread_interests(client, papers):
 
 def test_undo_brings_back_a_removed_entry(client, papers):
     path = f"/preferences/{tokens.token('preferences', make.subscriber().public_id)}/"
-    for address in ("/preview/", path):
-        sent = {"interests": "protein folding\nroads", "edit_interests": "0:"}
+    for address, others in (("/preview/", "roads"), (path, "roads"), ("/preview/", "")):
+        sent = {"interests": f"protein folding\n{others}", "edit_interests": "0:"}
         removed = lxml.html.fromstring(client.post(address, sent, follow=True).text)
         (button,) = removed.xpath("//*[@id='entries_interests']/p/button")
         assert "Removed: protein folding" in button.getparent().text_content()
-        edit = {"interests": "roads", button.get("name"): button.get("value")}
+        edit = {"interests": others, button.get("name"): button.get("value")}
         back = lxml.html.fromstring(client.post(address, edit, follow=True).text)
         area = back.get_element_by_id("id_interests").value
-        assert area.split() == ["roads", "protein", "folding"]
+        assert area.split() == [*others.split(), "protein", "folding"]
         assert not back.xpath("//*[@id='entries_interests']/p/button")
-
-
-def test_undo_brings_back_the_only_entry(client, papers):
-    page = client.post("/preview/", {"interests": "roads", "edit_interests": "0:"}, follow=True)
-    (button,) = lxml.html.fromstring(page.text).xpath("//*[@id='entries_interests']/p/button")
-    assert button.get("value").endswith(":roads")
 
 
 def test_paper_link_is_interest_in_similar_papers(client):
