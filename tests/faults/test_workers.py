@@ -64,7 +64,7 @@ SICK = "reader@host-3.example.org"
 
 
 def fate(installation):
-    """Return the state, attempts and failed_attempts of the email that is sick, and why it ended."""
+    """Return state, attempts, failed attempts and end of the email that is sick."""
     (letter,) = [one for one in installation.letters() if one["email"] == SICK]
     return [letter[name] for name in ("state", "attempt", "failed_attempts", "reason")]
 

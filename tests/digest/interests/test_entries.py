@@ -104,9 +104,9 @@ class Counting(Papers):
 @pytest.mark.parametrize(
     ("text", "count"),
     [
-        ("robots\n" * 500, 2),  # As a line, and as its phrase.
-        ("robots" + " NOT robots OR tea" * 500, 4),
-        ("\n".join(f"robot{'s' * number}" for number in range(500)), 8),
+        ("robots\n" * 500, 1),
+        ("robots" + " NOT robots OR tea" * 500, 3),
+        ("\n".join(f"robot{'s' * number}" for number in range(500)), 4),
         ("robots AND (" + " OR ".join(["big tea"] * 300) + ")", 1),
     ],
 )
