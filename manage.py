@@ -11,9 +11,6 @@ def main():
 
     from config.env import exit_on_bad_settings
 
-    if sys.argv[1:2] in (["evaluate"], ["replay"]):  # Commands of earlier versions.
-        line = f"uv run python -m tests.benchmarks.{' '.join(sys.argv[1:])}"
-        sys.exit(f"`manage.py {sys.argv[1]}` was removed. In a checkout, run `{line}`.")
     with exit_on_bad_settings():
         execute_from_command_line(sys.argv)
 

@@ -4,12 +4,11 @@ The database says what is due, so a lost, late or repeated message only changes 
 looked at next. Hence ids only, no results, no long ETAs, and a tick expires after a minute.
 """
 
-import inspect
 import logging
 import os
 
 import django
-from celery import Celery, Task
+from celery import Celery
 from celery.schedules import crontab
 from celery.signals import setup_logging
 from django.apps import apps
@@ -20,22 +19,8 @@ from config.env import exit_on_bad_settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
-class TolerantTask(Task):
-    """A task that ignores arguments that it does not know.
-
-    During an upgrade, workers of the old version get messages of the new one.
-    """
-
-    def __call__(self, *args, **kwargs):
-        if self.request.called_directly:
-            return super().__call__(*args, **kwargs)
-        parameters = inspect.signature(self.run).parameters
-        kwargs = {name: value for name, value in kwargs.items() if name in parameters}
-        return self.run(*args[: len(parameters)], **kwargs)
-
-
 TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), "config.redis_transport:Transport")
-app = Celery("paperboy", task_cls=TolerantTask)
+app = Celery("paperboy")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
@@ -72,14 +57,14 @@ app.conf.beat_schedule = {
     "read Zotero libraries": _at("1-59/5", "digest.tasks.read_zotero_libraries", 240),
     "look up added papers": _at("*", "digest.tasks.read_added_papers", 50),
     "check alarms": _every_minute("digest.tasks.watch"),
-    "update the search index": _at("4-59/10", "digest.tasks.keep_archive", 540),
+    "update the search index": _at("4-59/10", "digest.tasks.update_search_index", 540),
     "embed new papers": _at("2-59/5", "digest.tasks.embed_new_papers", 240),
     # Each minute: a person may wait for their email to unsubscribe.
-    "read bounces": _at("*", "digest.tasks.read_what_came_back", 50),
-    "check invariants": _at("2-59/5", "digest.tasks.check_promises", 240),
-    "check invariants of older emails": _at(37, "digest.tasks.check_older_promises", 3000),
-    "check rejections": _at("3-59/5", "digest.tasks.check_refusals", 240),
+    "read bounces": _at("*", "digest.tasks.read_bounces", 50),
+    "check invariants": _at("2-59/5", "digest.tasks.check_invariants", 240),
+    "check invariants of older emails": _at(37, "digest.tasks.check_older_invariants", 3000),
+    "check rejections": _at("3-59/5", "digest.tasks.check_rejections", 240),
     "count daily statistics": _at("6-59/10", "digest.tasks.count_days", 540),
     "remind invited people": _at(27, "digest.tasks.remind_invited", 3000),
-    "delete old rows": _at(17, "digest.tasks.throw_old_away", 3000),
+    "delete old rows": _at(17, "digest.tasks.delete_old_rows", 3000),
 }

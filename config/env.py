@@ -30,13 +30,10 @@ MAX_COUNT = 10**9  # Fits a database integer.
 MIN_SIMILARITY = 0.85  # Of a misspelt name (difflib's ratio).
 MAX_NUMBER = 36_500  # A hundred years in days: Python's dates end at year 1.
 
-_SIGN = "Remove it and let the mail server sign, as docs/email.md explains."
-#: Variables of older versions, each with what to do instead.
+#: Variables that are refused, each with what to do instead.
 REMOVED_VARIABLES = {
-    "DKIM_KEY_FILE": _SIGN,
-    "DKIM_SELECTOR": _SIGN,
-    "DKIM_DOMAIN": _SIGN,
-    "ORACLE": "Write DELIVERY_LOOKUP=… with the same value.",
+    "DELIVERY_LOOKUP": "Remove it: an email of unknown outcome is sent once more.",
+    "PROVIDER_RATES": "Remove it, and limit the rate in your mail server (docs/email.md).",
 }
 
 #: The exit code after which gunicorn does not start its workers again.
@@ -82,11 +79,10 @@ def is_set(name: str) -> bool:
 
 
 def refuse_removed() -> None:
-    """Raise ImproperlyConfigured for variables of older versions."""
+    """Raise ImproperlyConfigured for variables that are no longer read."""
     for name, advice in REMOVED_VARIABLES.items():
-        for variable in (name, f"{name}_FILE"):
-            if os.environ.get(variable, "").strip():
-                raise ImproperlyConfigured(f"{variable} is no longer read. {advice}")
+        if os.environ.get(name, "").strip():
+            raise ImproperlyConfigured(f"{name} is no longer read. {advice}")
 
 
 def misspelt_variables() -> list[tuple[str, str]]:

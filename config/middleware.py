@@ -142,8 +142,11 @@ def protect_token_pages(get_response):
         if is_api and status >= 400 and response.get("Content-Type") != "application/json":
             names = ("Allow", "Content-Range")
             headers = {name: response[name] for name in names if name in response}
-            error = {"error": f"{response.reason_phrase}."}
-            response = JsonResponse(error, status=status, headers=headers)
+            message = f"{response.reason_phrase}."
+            if "Allow" in headers:
+                methods = sorted({*headers["Allow"].split(", ")} - {"HEAD"})
+                message = f"Use {' or '.join(methods)} at this address."
+            response = JsonResponse({"error": message}, status=status, headers=headers)
         if is_api or request.path.startswith("/admin/"):
             add_never_cache_headers(response)
         match = request.resolver_match

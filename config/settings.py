@@ -76,10 +76,10 @@ BRAND_STYLE = brand.style(BRAND_COLORS)
 # ---- The applications
 
 INSTALLED_APPS = [
-    "unfold.apps.BasicAppConfig",
+    "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.import_export",
-    "config.admin_site.PanelConfig",
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -245,11 +245,7 @@ WEBHOOK_SECRET = env.text("WEBHOOK_SECRET")
 WEBHOOK_SIGNING_KEY = env.text("WEBHOOK_SIGNING_KEY")
 # How often a letter may be sent again after an unknown outcome: 1, or 0 for never.
 MAX_REPEATS = int(env.flag("REPEAT_UNKNOWN", default=True))
-PROVIDER_RATES = env.numbers("PROVIDER_RATES", "google=600")  # Letters a minute.
-if not all(0 < rate < float("inf") for rate in PROVIDER_RATES.values()):
-    raise ImproperlyConfigured("PROVIDER_RATES must be emails per minute, above zero.")
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")  # In the footer of emails, and on the imprint.
-DELIVERY_LOOKUP = env.text("DELIVERY_LOOKUP")  # The delivery lookup: postfix:/var/log/mail.log.
 # How long a letter's events are kept after its end, and the letter with its digest and picks. Picks
 # say which papers a subscriber has had, and papers may come again for two months.
 KEEP_EVENTS = env.days("KEEP_EVENTS_DAYS", 90)

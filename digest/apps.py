@@ -32,7 +32,6 @@ class DigestConfig(AppConfig):
         subscription_hooks.post_to_channel = webhooks.post
         subscription_hooks.first_digests.append(home.first_digest)
         subscription_hooks.on_not_sent.append(hooks.release_picks)
-        subscription_hooks.on_reconciled.append(hooks.record_sent)
         subscription_hooks.example_papers = home.example_papers
         subscription_hooks.exporters.append(hooks.export)
         subscription_hooks.on_reset.append(hooks.forget_feedback)

@@ -1,7 +1,5 @@
 """What the digest app does when a subscription changes. Registered in DigestConfig.ready."""
 
-from datetime import UTC, timedelta
-
 from django.db.models import F
 
 from digest import models
@@ -13,53 +11,6 @@ from subscriptions.models import Letter
 def release_picks(letter_ids):
     """Release the papers of letters that were surely not sent, for later digests."""
     models.Pick.objects.filter(digest__letter__in=letter_ids).delete()
-
-
-def record_sent(letters, evidence):
-    """Store the digests of emails that were sent but are not in a restored backup.
-
-    So neither the days nor their papers are sent again. `evidence`: a reconcile.Evidence for each
-    Message-ID. The reasons of the picks are lost: all are called new.
-    """
-    ids = {paper for letter in letters for paper in evidence[letter.message_id].item_ids or ()}
-    stored_ids = set(models.Paper.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    digests = models.Digest.objects.bulk_create(
-        models.Digest(
-            subscriber_id=letter.subscriber_id,
-            day=letter.day,
-            letter=letter,
-            recovered=_recovered(letter.day, evidence[letter.message_id], stored_ids),
-        )
-        for letter in letters
-    )
-    picks = [
-        models.Pick(
-            digest=digest,
-            subscriber_id=digest.subscriber_id,
-            paper_id=paper,
-            position=position,
-            score=0,
-            basis=models.Pick.Basis.NEW,
-        )
-        for digest in digests
-        for position, paper in enumerate(evidence[digest.letter.message_id].item_ids or (), start=1)
-        if paper in stored_ids
-    ]
-    models.Pick.objects.bulk_create(picks, ignore_conflicts=True)
-
-
-def _recovered(day, evidence, stored_ids):
-    """Return the value of Digest.recovered: what is known of the papers besides the picks.
-
-    All were announced by the day (UTC) on which the email was rendered, at most one after `day`.
-    """
-    if evidence.item_ids is None:
-        until = day + timedelta(days=1)
-        if evidence.written_by is not None:
-            until = min(until, evidence.written_by.astimezone(UTC).date())
-        return {"until": until.isoformat()}
-    absent = [paper for paper in evidence.item_ids if paper not in stored_ids]
-    return {"papers": absent} if absent else None
 
 
 def export(subscriber):

@@ -1,7 +1,4 @@
-"""Celery tasks of the digest app. Each calls one function.
-
-A renamed task keeps its registered name, which an older scheduler sends.
-"""
+"""Celery tasks of the digest app. Each calls one function."""
 
 from datetime import timedelta
 from functools import partial
@@ -62,7 +59,7 @@ def harvest_source(name):
         index_store.renew(timezone.now())
 
 
-@shared_task(name="digest.tasks.keep_archive")
+@shared_task
 def update_search_index():
     """Add new papers to the search index."""
     from digest.indexing import index_store
@@ -117,7 +114,7 @@ def watch():
     alarms.watch(now)
 
 
-@shared_task(name="digest.tasks.read_what_came_back")
+@shared_task
 @raise_at_time_limit()
 def read_bounces():
     """Read the bounce mailbox, and match earlier reports to their letters.
@@ -136,7 +133,7 @@ def read_bounces():
         lease.release()
 
 
-@shared_task(name="digest.tasks.check_promises")
+@shared_task
 def check_invariants():
     """Check the invariants for the newest letters."""
     now = clock.database_now()
@@ -144,14 +141,14 @@ def check_invariants():
     heartbeats.beat(heartbeats.INVARIANTS, now)
 
 
-@shared_task(name="digest.tasks.check_older_promises")
+@shared_task
 def check_older_invariants():
     """Check the invariants for the letters that check_invariants leaves out."""
     now = clock.database_now()
     alarms.record(alarms.invariants_violated_earlier(now), now)
 
 
-@shared_task(name="digest.tasks.check_refusals")
+@shared_task
 def check_rejections():
     """Raise an alarm if many digests are refused."""
     now = clock.database_now()
@@ -170,7 +167,7 @@ def remind_invited():
     invite.remind(timezone.now())
 
 
-@shared_task(name="digest.tasks.throw_old_away")
+@shared_task
 def delete_old_rows():
     """Delete old rows."""
     retention.purge(timezone.now())

@@ -11,6 +11,8 @@ def hourly(view):
     return public_page(cache_control(max_age=3600)(view))
 
 
+api.API.add_router("", mcp.router)
+
 JSON = {"feed_type": feeds.JsonFeed}
 
 urlpatterns = [
@@ -41,13 +43,8 @@ urlpatterns = [
     path("saved/<str:token>/markdown/", saved.file, {"kind": "markdown"}, name="saved-markdown"),
     path("saved/<str:token>/csv/", saved.file, {"kind": "csv"}, name="saved-csv"),
     path("why/<str:token>/", reader.why, name="why"),
-    path("api/v1/digest/", api.digest),
-    path("api/v1/search/", api.search),
-    path("api/v1/papers/<path:identity>/", api.paper),
-    path("api/v1/saved/", api.saved),
-    path("api/v1/feedback/", api.feedback),
-    path("api/v1/interests/", api.entries),
-    path("mcp", mcp.answer),
+    path("api/v1/", about.api, name="api"),
+    path("", api.API.urls),
     path("recommend/<str:token>/", reader.recommend, name="recommend"),
     path("privacy/", about.privacy, name="privacy"),
     path("imprint/", about.imprint, name="imprint"),

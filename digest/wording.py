@@ -162,11 +162,8 @@ def sections(picks: Sequence) -> list[tuple[str, list]]:
     language = translation.get_language()
     keys = [section_of(pick.basis, pick.topic_name, pick.group) for pick in picks]
     headings = [_heading(*key, language) for key in keys]
-    runs = _runs(headings, picks)
-    if len(runs) > len(set(headings)):  # It was planned before picks were sorted by topic.
-        headings = [_heading(*key, language) if key[0] in OWN_HEADINGS else "" for key in keys]
-        runs = _runs(headings, picks)
-    return runs
+    runs = groupby(zip(headings, picks, strict=True), lambda pair: pair[0])
+    return [(heading, [pick for _, pick in run]) for heading, run in runs]
 
 
 @lru_cache(10_000)
@@ -182,11 +179,6 @@ def _heading(name, topic, language):
         "new": _("New"),
     }
     return headings.get(name) or unnumbered(_topic_label(topic)) or _("For you")
-
-
-def _runs(headings, picks):
-    runs = groupby(zip(headings, picks, strict=True), lambda pair: pair[0])
-    return [(heading, [pick for _, pick in run]) for heading, run in runs]
 
 
 def why(

@@ -9,7 +9,6 @@ class SubscriptionsConfig(AppConfig):
     def ready(self):
         from subscriptions.bounces import mailboxes
         from subscriptions.delivery import verp
-        from subscriptions.delivery.recovery import lookup
         from subscriptions.delivery.transports import esps
         from subscriptions.delivery.transports.registry import transport_for
         from subscriptions.mail import render
@@ -20,7 +19,6 @@ class SubscriptionsConfig(AppConfig):
         verp.check()
         if settings.BOUNCE_MAILBOX:
             mailboxes.mailbox_for(settings.BOUNCE_MAILBOX)
-        lookup.configured_lookup()
         if (esp := esps.esp_of(settings.EMAIL_URL)) and esp.authenticates_events:
             from subscriptions.bounces import esp_events  # It imports anymail.
 

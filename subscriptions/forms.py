@@ -72,10 +72,7 @@ class DaysField(forms.MultipleChoiceField):
 
 
 class TopicsField(forms.ModelMultipleChoiceField):
-    """Topics by slug. Forms on other sites may name topics that were merged since.
-
-    Empty slugs are ignored, as other fields may be empty.
-    """
+    """Topics by slug. Empty slugs are ignored, as other fields may be empty."""
 
     widget = forms.CheckboxSelectMultiple
     default_error_messages = {"invalid_choice": _("There is no topic called “%(value)s”.")}
@@ -84,13 +81,7 @@ class TopicsField(forms.ModelMultipleChoiceField):
         super().__init__(queryset, required=False, to_field_name="slug", **kwargs)
 
     def clean(self, value):
-        value = [slug for slug in value if slug]
-        try:
-            return super().clean(value)
-        except forms.ValidationError as error:
-            if error.code != "invalid_choice":
-                raise
-            return super().clean(Topic.objects.current_slugs(value))
+        return super().clean([slug for slug in value if slug])
 
 
 class HourField(forms.TypedChoiceField):
@@ -258,8 +249,8 @@ class InterestsForm(TopicsForm):
         """Return the unbound form with the current interests."""
         slugs: dict[str, list[str]] = {"follow": [], "mute": []}
         curated_preferences = subscriber.preferences.filter(topic__owner=None)
-        for preference in curated_preferences.select_related("topic__merged_into").order_by("pk"):
-            slugs[preference.stance].append(preference.topic.current.slug)
+        for preference in curated_preferences.select_related("topic").order_by("pk"):
+            slugs[preference.stance].append(preference.topic.slug)
         interests, muted_interests = hooks.stored_interests(subscriber)
         initial = {"topics": slugs["follow"], "mute": slugs["mute"]}
         initial |= {"interests": interests, "muted_interests": muted_interests}

@@ -36,10 +36,6 @@ first_digests: list[Callable] = []
 #: Called with the ids of letters that were certainly not sent, in the transaction that ends them.
 on_not_sent: list[Callable] = []
 
-#: Called with letters that were sent but that a restored backup did not know, and what is known of
-#: each (reconcile.Evidence) by Message-ID, in the transaction that adds them.
-on_reconciled: list[Callable] = []
-
 #: Called with a subscriber; each returns a part of their exported data, by name.
 exporters: list[Callable] = []
 

@@ -12,9 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
-from subscriptions.delivery import clock, messages
-from subscriptions.delivery.recovery import sweep
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import clock, messages, sweep, worker
 from subscriptions.models import Letter
 
 logger = logging.getLogger(__name__)
@@ -109,7 +107,7 @@ def deliver_posts():
 
 
 def _deliver(medium, **limits):
-    rounds.deliver_due(clock.database_now, media=[medium], is_stopping=is_stopping, **limits)
+    worker.deliver_due(clock.database_now, media=[medium], is_stopping=is_stopping, **limits)
 
 
 @shared_task

@@ -257,7 +257,7 @@ def own_path(page, purpose="preferences"):
 
 def opinions():
     rows = subscriber().feedback.order_by("paper__title")
-    return [(row.opinion, bool(row.saved_since)) for row in rows]
+    return [(row.opinion, bool(row.saved_at)) for row in rows]
 
 
 HIDDEN_PAGE = "Object.defineProperty(document, 'visibilityState', { value: 'hidden' })"

@@ -9,8 +9,7 @@ from django.db import connection
 
 from digest.planning import plan
 from subscriptions.actions import change_address, moderation, signup
-from subscriptions.delivery import messages
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import messages, worker
 from subscriptions.models import Letter
 from subscriptions.notices import send
 from tests.factories import make
@@ -38,7 +37,7 @@ def send_all_kinds():
     make.message()
     messages.write_due(NOW)
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     sent = Letter.objects.filter(state="accepted").values_list("kind", flat=True)
     assert set(sent) == set(Letter.Kind.values)
 

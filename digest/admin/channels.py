@@ -15,14 +15,18 @@ from django.utils import timezone
 from unfold import widgets
 from unfold.decorators import display
 
-from digest.admin.subscribers import SubscriberWithDigestsAdmin
+from digest.admin import subscriber_actions
+from digest.admin.subscribers import (
+    ConsentInline,
+    LetterInline,
+    PreferenceInline,
+    SubscriberAdmin,
+)
 from digest.channels import formats, webhooks
 from digest.http import addresses, client
 from subscriptions import hooks, schedule
 from subscriptions.actions import moderation, preferences
 from subscriptions.admin.confirm_dialog import confirm_first
-from subscriptions.admin.subscriber_actions import SOURCE
-from subscriptions.admin.subscribers import ConsentInline, LetterInline, PreferenceInline
 from subscriptions.admin.widgets import hx_redirect, min_width
 from subscriptions.forms import DaysField, InterestsForm, InterestsMixin, QueriesField
 from subscriptions.models import Channel, Letter
@@ -103,7 +107,7 @@ class TopicInline(PreferenceInline):
 
 
 @admin.register(Channel)
-class ChannelAdmin(SubscriberWithDigestsAdmin):
+class ChannelAdmin(SubscriberAdmin):
     """A channel is confirmed by the operator who adds it."""
 
     form = ChannelForm
@@ -111,8 +115,9 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
     list_display = ["title", "channel", "state", "hours", "next_digest", "last_digest", "problem"]
     search_fields = ["title"]
     search_help_text = "Title"
-    list_filter = actions = actions_list = []
-    actions_detail = ["test_message", "pause", "resume", "erase"]
+    list_filter = actions_list = []
+    actions = [subscriber_actions.pause, subscriber_actions.resume, subscriber_actions.erase]
+    actions_detail = ["test_message"]
 
     def has_add_permission(self, request):
         return request.user.has_perm("subscriptions.add_channel")
@@ -136,7 +141,7 @@ class ChannelAdmin(SubscriberWithDigestsAdmin):
         now, weekdays = timezone.now(), form.cleaned_data["days"] or obj.weekdays
         if not change:
             obj.weekdays = weekdays
-            return moderation.add_channel(obj, source=SOURCE, now=now)
+            return moderation.add_channel(obj, source=subscriber_actions.SOURCE, now=now)
         fields = {name: form.cleaned_data[name] for name in form.changed_data if hasattr(obj, name)}
         fields |= {"weekdays": weekdays, "secret": obj.secret}
         return preferences.change(obj, None, fields, now=now)

@@ -7,6 +7,7 @@ from django.db.models.functions import Coalesce
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.decorators import display
 
 from digest.admin.links import email_view, html_response, paper_link, text_response
@@ -44,20 +45,14 @@ class PickInline(widgets.ReadOnlyInline):
         return reason_of(pick) if names_all_terms else f"{reason_of(pick)} ({words})"
 
 
-class DayFilter(widgets.LetterDayFilter):
-    pk_name = "letter_id"
-
-
 @admin.register(Digest)
-class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
+class DigestAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     list_display = ["subscriber_and_day", "state", "why", "pick_count", "considered"]
-    list_filter = [("letter__state", widgets.LetterStateFilter), ("day", DayFilter)]
+    list_filter = [("letter__state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
     list_filter_options = {"letter__state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber", "letter"]
-    search_fields = ["subscriber__email"]
-    search_help_text = "Email address, or part of one"
-    ordering = ["-letter_id"]  # An index on the letters' state has this order.
+    ordering = ["-pk"]
     inlines = [PickInline]
     fields = ["subscriber", "day", "email", "state", "why", "considered", "stored_when_planned"]
     change_form_outer_after_template = "admin/digest/digest/preview.html"
@@ -65,15 +60,6 @@ class DigestAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
     def get_queryset(self, request):
         picks = widgets.count_subquery(Pick.objects.leading(), "digest")
         return super().get_queryset(request).annotate(picked=picks)
-
-    def allowed_parameters(self, request):
-        """Allow the link from a subscriber's page."""
-        return super().allowed_parameters(request) | {"subscriber__id__exact"}
-
-    def get_search_results(self, request, queryset, search_term):
-        if search_term:
-            queryset = widgets.filter_by_address(request, queryset, search_term)
-        return queryset, False
 
     def get_urls(self):
         preview = self.admin_site.admin_view(self.preview)

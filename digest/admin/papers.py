@@ -1,7 +1,5 @@
 """Admin pages for papers and fitted models."""
 
-import re
-
 from django.contrib import admin
 from django.db.models import Window
 from django.db.models.functions import Lag
@@ -13,10 +11,7 @@ from unfold.decorators import display
 from digest.admin.links import external_link
 from digest.models import FittedModel, Observation, Paper, PaperEvent
 from subscriptions.admin import widgets
-from subscriptions.admin.base import BaseModelAdmin, PagedFormSet
-
-#: How an id begins: 2506.04235, math/0309136, biorxiv:…
-ID = re.compile(r"\d{4}\.\d*|[a-z.-]+/\d+|[a-z]+:\S+")
+from subscriptions.admin.base import BaseModelAdmin
 
 
 class EventInline(widgets.ReadOnlyInline):
@@ -35,7 +30,6 @@ class ObservationInline(widgets.ReadOnlyInline):
     fields = ["day", "source", "upvotes_text", "comments_text", "stars_text"]
     readonly_fields = ["upvotes_text", "comments_text", "stars_text"]
     ordering = ["-day", "source"]
-    formset = PagedFormSet
     per_page = 10
 
     def get_queryset(self, request):
@@ -80,7 +74,7 @@ DETAIL_FIELDS = ["id", "day", "day_is_estimate", "upvotes", "sample", "changed_a
 
 
 @admin.register(Paper)
-class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
+class PaperAdmin(widgets.ReadOnlyMixin, BaseModelAdmin):
     """Read-only: the next harvest would overwrite changes."""
 
     list_display = ["short_title", "id", "day", "category_list", "upvotes", "sample"]
@@ -92,21 +86,11 @@ class PaperAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin)
     list_filter_submit = True
     search_fields = ["title", "id"]
     search_help_text = "Words of the title, or an id"
-    sortable_by = ["day", "id"]
     fieldsets = [
         (None, {"fields": MAIN_FIELDS}),
         ("Updates", {"fields": UPDATE_FIELDS}),
         ("Details", {"fields": DETAIL_FIELDS}),
     ]
-
-    def get_search_results(self, request, queryset, search_term):
-        """Find ids, whole ones first (SQLite has no index for beginnings), or words of titles."""
-        if ID.fullmatch(identity := search_term.strip()):
-            match = queryset.filter(pk=identity)
-            return match if match.exists() else queryset.filter(pk__startswith=identity), False
-        for word in search_term.split():
-            queryset = queryset.filter(title__icontains=word)
-        return queryset, False
 
     def get_inlines(self, request, obj):
         """Omit empty tables."""

@@ -7,13 +7,13 @@ from django.contrib.admin.options import get_content_type_for_model
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import Truncator
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from digest import tasks
-from digest.models import Coverage, Harvest, SourceConfig
+from digest.models import Coverage, Harvest
 from digest.papers import harvest, registry
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.confirm_dialog import confirm_first
@@ -37,17 +37,6 @@ COVERAGE_TONES = {
 }
 
 
-class SourceFilter(DropdownFilter):
-    title = "source"
-    parameter_name = "source"
-
-    def lookups(self, request, model_admin):
-        return [(name, name) for name in SourceConfig.objects.values_list("name", flat=True)]
-
-    def queryset(self, request, queryset):
-        return queryset.filter(source=self.value()) if self.value() else queryset
-
-
 def harvest_badge(run, now):
     """Return the state of a run as a badge. A run that died is still "running" in the database."""
     is_dead = run.state == Harvest.State.RUNNING and run.touched_at < now - harvest.MAX_SILENCE
@@ -69,10 +58,9 @@ class FetchForm(BaseDialogForm):
 class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
     actions_list = ["fetch"]
     list_display = ["source_text", "started_at", "touched_at", "state_badge", "new", "short_result"]
-    list_filter = [SourceFilter, ("state", ChoicesDropdownFilter)]
+    list_filter = [("source", admin.AllValuesFieldListFilter), ("state", ChoicesDropdownFilter)]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
     date_hierarchy = "started_at"
-    list_per_page = 50
     fieldsets = [
         (None, {"fields": ["source_text", "state_badge", "result"]}),
         ("Papers", {"fields": ["records", "new", "changed", "unreadable"]}),
@@ -129,13 +117,16 @@ class HarvestAdmin(ReadOnlyMixin, BaseModelAdmin):
 class CoverageAdmin(ReadOnlyMixin, BaseModelAdmin):
     list_display = ["day", "list_name", "state_badge", "announced", "stored", "short_note"]
     list_display_links = ["list_name"]
-    list_filter = [SourceFilter, ("state", ChoicesDropdownFilter), ("day", RangeDateFilter)]
+    list_filter = [
+        ("source", admin.AllValuesFieldListFilter),
+        ("state", ChoicesDropdownFilter),
+        ("day", RangeDateFilter),
+    ]
     list_filter_options = {"source": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
     search_fields = ["category"]
     search_help_text = "Category, or part of one"
     date_hierarchy = "day"
-    list_per_page = 50
     fields = ["day", "source", "category", "state_badge"]
     fields += ["announced", "stored", "note", "checked_at"]
 

@@ -76,8 +76,7 @@ class TopicFilesMixin(ImportMixin, ExportActionMixin):
 
     def has_export_permission(self, request):
         """Only curated topics are exported: offer nothing beside lists of others."""
-        is_curated = request.GET.get("owner") not in ("readers", "merged")
-        return is_curated and self.has_view_permission(request)
+        return request.GET.get("owner") != "readers" and self.has_view_permission(request)
 
     def get_valid_export_item_pks(self, request):
         return self.get_queryset(request).values_list("pk", flat=True)

@@ -6,9 +6,12 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db import models, transaction
+from django.http import Http404
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
@@ -18,14 +21,21 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from digest import tasks
-from digest.admin import followers, topic_files, topic_preview
+from digest.admin import topic_files, topic_preview
 from digest.numbers import counted
 from digest.papers import registry
 from digest.topics import starter_topics
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.confirm_dialog import confirm_first
-from subscriptions.admin.widgets import LargeChangeList, LargeTableMixin, hx_redirect, min_width
-from subscriptions.models import Topic
+from subscriptions.admin.widgets import (
+    TONES,
+    badge,
+    count_subquery,
+    hx_redirect,
+    link,
+    min_width,
+)
+from subscriptions.models import Subscriber, Topic, TopicPreference
 from subscriptions.tasks import enqueue
 
 #: The name of the button that shows the matches without scripts.
@@ -45,7 +55,6 @@ class OwnerFilter(DropdownFilter):
             ("subjects", "Built-in subjects"),
             ("categories", "Categories"),
             ("readers", "Subscribers' own"),
-            ("merged", "Merged"),
             ("quiet", f"No matches in {settings.NEW_DAYS} days"),
             ("all", "All"),
         ]
@@ -56,7 +65,6 @@ class OwnerFilter(DropdownFilter):
             "subjects": curated.by_subject(),
             "categories": curated.of_categories(),
             "readers": queryset.filter(owner__isnull=False),
-            "merged": queryset.merged(),
             "all": queryset,
         }
         if self.value() == "quiet":
@@ -111,21 +119,14 @@ class FieldsForm(BaseDialogForm):
         self.fields["chosen"].initial = starter_topics.fields_in_use()
 
 
-class TopicChangeList(LargeChangeList):
-    def get_results(self, request):
-        super().get_results(request)
-        self.result_list = followers.with_counts(self.result_list)
-
-
 @admin.register(Topic)
-class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
+class TopicAdmin(topic_files.TopicFilesMixin, BaseModelAdmin):
     form = TopicForm
     list_display = ["name", "short_query", "is_offered", "followers", "muted_by"]
     list_filter = [OwnerFilter]
     list_filter_options = {"owner": {"horizontal": True}}
-    list_select_related = ["owner", "merged_into"]
+    list_select_related = ["owner"]
     search_fields = ["name", "slug", "query"]
-    sortable_by = ["name", "is_offered"]
     prepopulated_fields = {"slug": ["name"]}
     fields = ["name", "slug", "query", "categories", "description", "is_offered"]
     formfield_overrides = {models.TextField: {"widget": UnfoldAdminTextareaWidget({"rows": 4})}}
@@ -134,19 +135,25 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     change_form_outer_after_template = "admin/subscriptions/topic/matches.html"
 
     def get_queryset(self, request):
-        """Return subscribers' own topics only to users who may see subscribers."""
-        may_see = request.user.has_perm("subscriptions.view_subscriber")
-        topics = super().get_queryset(request)
-        return topics if may_see else topics.filter(owner=None)
+        """Return subscribers' own topics only to users who may see subscribers.
 
-    def get_changelist(self, request, **kwargs):
-        return TopicChangeList
+        Each has the numbers of active subscribers who follow and mute it.
+        """
+        subscribed = Subscriber.objects.subscribed()
+        preferences = TopicPreference.objects.filter(subscriber__in=subscribed)
+        follows = preferences.filter(stance=TopicPreference.Stance.FOLLOW)
+        mutes = preferences.filter(stance=TopicPreference.Stance.MUTE)
+        topics = super().get_queryset(request)
+        if not request.user.has_perm("subscriptions.view_subscriber"):
+            topics = topics.filter(owner=None)
+        return topics.annotate(
+            follower_count=count_subquery(follows, "topic"),
+            mute_count=count_subquery(mutes, "topic"),
+        )
 
     def get_list_display(self, request):
         if request.GET.get("owner") == "readers":
             return ["name", "owner", "followers", "muted_by"]
-        if request.GET.get("owner") == "merged":
-            return ["name", "merged_into", "short_query"]
         return super().get_list_display(request)
 
     def get_urls(self):
@@ -154,7 +161,7 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
         return [path("matches/", view, name="subscriptions_topic_matches"), *super().get_urls()]
 
     def has_change_permission(self, request, obj=None):
-        """Only curated topics that were not merged may be changed."""
+        """Only curated topics may be changed."""
         return _is_curated(obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request, obj=None):
@@ -163,8 +170,6 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
     def get_fields(self, request, obj=None):
         if obj is not None and obj.owner_id is not None:
             return ["owner", "query"]
-        if obj is not None and obj.merged_into_id is not None:
-            return ["merged_into", *self.fields]
         return super().get_fields(request, obj)
 
     def get_prepopulated_fields(self, request, obj=None):
@@ -228,7 +233,24 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
 
     @action(description="Followers", permissions=["view"], url_path="followers", icon="group")
     def readers(self, request, object_id):
-        return followers.page(self, request, object_id)
+        """Show who follows or mutes a topic, with addresses for users who may see subscribers."""
+        topic = self.get_object(request, object_id)
+        if topic is None:
+            raise Http404
+        preferences = topic.preferences.select_related("subscriber").order_by("pk")
+        page = Paginator(preferences, self.list_per_page).get_page(request.GET.get("page"))
+        may_see_addresses = request.user.has_perm("subscriptions.view_subscriber")
+        now = timezone.now()
+        rows = [_follower_row(preference, may_see_addresses, now) for preference in page]
+        return self.render_page(
+            request,
+            "admin/subscriptions/topic/followers.html",
+            title=f"Followers of “{topic}”",
+            original=topic,
+            page=page,
+            is_named=may_see_addresses,
+            table={"headers": ["Subscriber", "State", "Stance", "Weight"], "rows": rows},
+        )
 
     @display(description="Query")
     def short_query(self, topic):
@@ -243,5 +265,16 @@ class TopicAdmin(topic_files.TopicFilesMixin, LargeTableMixin, BaseModelAdmin):
         return topic.mute_count
 
 
+def _follower_row(preference, may_see_addresses, now):
+    subscriber = preference.subscriber
+    name = f"No. {subscriber.pk}"
+    if may_see_addresses:
+        url = reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk])
+        name = link(url, subscriber)
+    state = subscriber.state_at(now)
+    stance = preference.get_stance_display().lower()
+    return [name, badge(state, TONES[state]), stance, f"{preference.weight:g}"]
+
+
 def _is_curated(topic):
-    return topic is None or (topic.owner_id is None and topic.merged_into_id is None)
+    return topic is None or topic.owner_id is None

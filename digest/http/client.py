@@ -186,6 +186,7 @@ class Web:
     def _exchange(self, target, conditions) -> _Answer:
         headers = {
             "User-Agent": self.user_agent,
+            "Accept": "*/*",  # Without it, arXiv answers 406.
             "Accept-Encoding": "gzip",
             "Connection": "close",  # One connection at a time, of all workers.
             **conditions,
@@ -237,8 +238,11 @@ class Web:
     def _validated(self, answer, target, was_conditional) -> _Answer:
         """Return a valid response. Raises Refused or Unavailable."""
         host, status = target.host.decode(), answer.status
-        if status == 429 or status >= 500:
-            raise Unavailable(f"{host} answered {status}", _retry_after(answer, self.now()))
+        pause = _retry_after(answer, self.now())
+        # arXiv also throttles by 406, others by 403.
+        is_throttled = status in (406, 429) or (status == 403 and pause is not None)
+        if is_throttled or status >= 500:
+            raise Unavailable(f"{host} answered {status}", pause)
         if status != 200 and not (status == 304 and was_conditional):
             raise Refused(f"{host} answered {status}", status)
         kind = answer.headers.get("content-type", "").lower()
@@ -271,7 +275,8 @@ def post(
     parts, port = addresses.parts_of(url, url)
     is_trusted = parts.hostname in private_hosts
     wire = _Wire(addresses.resolved, time.monotonic() + max_seconds, is_trusted)
-    headers |= {"User-Agent": user_agent, "Content-Type": "application/json", "Connection": "close"}
+    headers = {"Accept": "*/*", "Content-Type": "application/json"} | headers
+    headers |= {"User-Agent": user_agent, "Connection": "close"}
     try:
         with (
             httpcore2.ConnectionPool(ssl_context=_ssl_context(), network_backend=wire) as pool,

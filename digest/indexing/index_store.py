@@ -89,20 +89,19 @@ def _state():
 def write(now) -> ArchiveFile | None:
     """Write an index of all papers. Return its row.
 
-    Returns None without a model, or if another process is writing. Only papers that are new or have
-    changed since the previous index are read.
+    Returns None if another process is writing. Only papers that are new or have changed since the
+    previous index are read.
     """
     lease = Lease("archive", LEASE)
     if not lease.acquire():
         return None
     try:
-        model = FittedModel.objects.first()
-        return model and _write(now, model)
+        return _write(now)
     finally:
         lease.release()
 
 
-def _write(now, model):
+def _write(now):
     global _checked_until
     _, changed_at = _state()
     previous, changed = None, ()
@@ -127,7 +126,6 @@ def _write(now, model):
         name=name,
         size=size,
         sha256=checksum,
-        model=model,  # Any: the previous release refuses the file by its format.
         papers=len(arrays["ids"]),
         changed_at=changed_at,
     )

@@ -79,8 +79,7 @@ def fit(now) -> FittedModel:
         terms=len(model.stems_),
     )
     for old_row in FittedModel.objects.all()[MAX_FILES:]:
-        if not old_row.archives.exists():
-            file_storage.delete(old_row)
+        file_storage.delete(old_row)
     return row
 
 

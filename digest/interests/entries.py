@@ -158,7 +158,8 @@ def read(
         muted_count = sum(entry.is_muted for entry in entries.values())
         if limit is not None and max(muted_count, len(entries) - muted_count) > limit:
             break
-    return [*entries.values()]
+    said = [entry for entry in entries.values() if not _is_label(entry)]
+    return said or [*entries.values()]
 
 
 def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
@@ -184,9 +185,7 @@ def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
 def written(entries: Sequence[Entry], vocabulary: Vocabulary = NO_VOCABULARY) -> list[str]:
     """Return a string for each entry. All of them, each on lines of its own, are read as these."""
     prose = next(filter(_is_prose, entries), None)
-    return [
-        _written(entry, vocabulary, beside_text=prose not in (None, entry)) for entry in entries
-    ]
+    return [_written(e, vocabulary, beside_text=prose not in (None, e)) for e in entries]
 
 
 def _is_prose(entry: Entry) -> bool:
@@ -213,6 +212,11 @@ def lines_of(kind: str, text: str) -> tuple[str, ...]:
         wanted = (phrase.text for phrase in phrases(text) if not phrase.is_unwanted)
         return tuple(dict.fromkeys(wanted))
     return (text,) if kind == WORDS else tuple(lines(text))
+
+
+def _is_label(entry: Entry) -> bool:
+    """Return whether an entry only introduces others: "Research interests:"."""
+    return entry.kind == UNREAD and not ADDRESS.search(entry.text) and not phrases(entry.text)
 
 
 def _is_explicit(line: str) -> bool:

@@ -22,6 +22,9 @@ BEGINNINGS = EDGES | WORDS["beginnings"]
 TOKEN = re.compile(r"[^\W_](?:[\w'./+*-]*[\w+*])?|[^\s\w]|\n")
 JOINT = re.compile(r"[-&+*/]")  # Between two words, it doesn't separate them.
 SENTENCE_END = frozenset(".;!?\n")
+ADVERSATIVES = frozenset({"but", "aber", "mais"})
+CONJUNCTIONS = ADVERSATIVES | {"and", "or", "und", "oder", "et", "ou"}
+BEFORE_NEGATION = WORDS["speakers"] | WORDS["auxiliaries"]
 #: Struck out by the person, as in Markdown: not an interest.
 STRUCK = re.compile(r"~~(.+?)~~", re.DOTALL)
 SENTENCE = re.compile(r"\w{2}[)\"”’]?[.!?](?:\s+\S|\s*$)")
@@ -71,9 +74,10 @@ def phrases(text: str) -> tuple[Phrase, ...]:
             run = []
         else:
             run.append(token)
-        if word in SENTENCE_END or word in ("but", "aber", "mais"):
+        if word in SENTENCE_END or word in ADVERSATIVES:
             is_unwanted = False
-        begins_clause = is_separator and (not word[0].isalnum() or word in ("but", "and", "aber"))
+        is_boundary = is_separator and (not word[0].isalnum() or word in CONJUNCTIONS)
+        begins_clause = is_boundary or (begins_clause and word in BEFORE_NEGATION)
     found += _phrase_of(text, run, is_unwanted)
     return tuple(phrase for phrase in found if phrase.text.casefold() not in struck)
 
@@ -133,7 +137,7 @@ def _phrase_of(text: str, run: list[re.Match[str]], is_unwanted: bool) -> list[P
     """Return the phrase of adjacent words without edges, if any is left."""
     words = [_lower(token[0]) for token in run]
     starts = [place for place, word in enumerate(words) if word not in BEGINNINGS and len(word) > 1]
-    if not starts:
+    if not starts or WORDS["names"].intersection(words):
         return []
     last = max(place for place, word in enumerate(words) if word not in EDGES)
     start, end = run[starts[0]].start(), run[last].end()

@@ -7,7 +7,6 @@ database.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import date
 from functools import cache, lru_cache, partial
 from itertools import accumulate, batched, groupby
@@ -175,20 +174,13 @@ def render_all(
             parts = list(map(_render_parts, group, all_lines, tokens, sites))
             contents += [
                 mail.Content(
-                    *(lines["subject"], text, html, headers.headers(token, letter.subscriber)),
-                    paper_ids(letter),
+                    *(lines["subject"], text, html, headers.headers(token, letter.subscriber))
                 )
                 for letter, lines, (text, html), headers, token in zip(
                     group, all_lines, parts, all_headers, tokens, strict=True
                 )
             ]
     return contents
-
-
-def paper_ids(letter: LetterData) -> list[str]:
-    """Return the ids of a digest's papers: the picks in order, then the folded papers."""
-    folded = [paper.id for pick in letter.picks for paper in pick.folded]
-    return [pick.paper_id for pick in letter.picks] + folded
 
 
 def lines_of(letter: LetterData) -> dict[str, str]:
@@ -285,8 +277,7 @@ def _render_welcome(letter, tokens):
         **short_urls_of(letter),
     }
     url = _address("unsubscribe", tokens["unsubscribe"])
-    content = mail.render("welcome", context, url, unsubscribe_address(letter.subscriber))
-    return replace(content, item_ids=paper_ids(letter))
+    return mail.render("welcome", context, url, unsubscribe_address(letter.subscriber))
 
 
 def _render_for_channel(letter) -> mail.Content:
@@ -319,7 +310,7 @@ def _render_for_channel(letter) -> mail.Content:
     ]
     message = formats.ChannelMessage(str(digest.public_id), title, str(digest.day), text, papers)
     payload = formats.payload(subscriber.channel, message)
-    return mail.Content("", (), (), (), paper_ids(letter), payload)
+    return mail.Content("", (), (), (), payload)
 
 
 def paper_urls(tokens: dict[str, str], paper_id: str) -> dict[str, str]:

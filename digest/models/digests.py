@@ -43,12 +43,6 @@ class Digest(models.Model):
     since = models.DateField(
         null=True, blank=True, help_text="Day of the previous digest, if days lie between."
     )
-    recovered = models.JSONField(
-        null=True,
-        blank=True,
-        help_text="After a restored backup, the papers that it had besides its picks: `papers`, "
-        "their ids, or `until`, the last day of those that it may have had.",
-    )
 
     objects = DigestQuerySet.as_manager()
 
@@ -57,13 +51,6 @@ class Digest(models.Model):
         permissions = [("view_figures", "Can view counts of subscribers, digests and emails")]
         constraints = [
             models.UniqueConstraint(fields=["subscriber", "day"], name="one_digest_a_day"),
-        ]
-        indexes = [
-            models.Index(
-                fields=["subscriber"],
-                condition=Q(recovered__isnull=False),
-                name="digests_recovered",
-            ),
         ]
 
     def __str__(self):
@@ -127,9 +114,7 @@ class Pick(models.Model):
     basis = models.CharField(max_length=8, choices=Basis)
     topic_name = models.CharField(max_length=200, blank=True)
     terms = models.JSONField(default=list, blank=True, help_text="Matched terms.")
-    group = models.CharField(
-        max_length=6, choices=Group, blank=True, db_default="", help_text="Empty means new."
-    )
+    group = models.CharField(max_length=6, choices=Group, default=Group.NEW)
 
     objects = PickQuerySet.as_manager()
 

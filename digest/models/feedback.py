@@ -13,7 +13,7 @@ from subscriptions.models import Subscriber, Topic
 class FeedbackQuerySet(models.QuerySet):
     def saved(self):
         """Filter by papers on the reading list."""
-        return self.filter(Q(value=Feedback.Value.SAVE) | Q(saved_at__isnull=False))
+        return self.filter(saved_at__isnull=False)
 
 
 class Feedback(models.Model):
@@ -31,9 +31,7 @@ class Feedback(models.Model):
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="feedback")
     value = models.CharField(max_length=4, choices=Value)
     at = models.DateTimeField()
-    saved_at = models.DateTimeField(
-        null=True, blank=True, help_text="Empty for papers saved before opinions were kept apart."
-    )
+    saved_at = models.DateTimeField(null=True, blank=True)
     read_at = models.DateTimeField(null=True, blank=True, help_text="When it was marked as read.")
     note = models.CharField(max_length=280, blank=True, default="", db_default="")
     labels = models.CharField(
@@ -59,11 +57,6 @@ class Feedback(models.Model):
         return "" if self.value == self.Value.SAVE else self.value
 
     @property
-    def saved_since(self):
-        """Return when the paper was saved, or None."""
-        return self.saved_at or (self.at if self.value == self.Value.SAVE else None)
-
-    @property
     def label_list(self) -> list[str]:
         return self.labels.split(", ") if self.labels else []
 
@@ -74,13 +67,7 @@ class AddedPaper(models.Model):
     It belongs to the interest and is deleted with it. It is no Paper, which all can see.
     """
 
-    topic = models.OneToOneField(
-        # Unchecked by the database: the previous version deletes topics without this table.
-        Topic,
-        on_delete=models.CASCADE,
-        db_constraint=False,
-        related_name="added_paper",
-    )
+    topic = models.OneToOneField(Topic, on_delete=models.CASCADE, related_name="added_paper")
     title = models.TextField(blank=True)
     abstract = models.TextField(blank=True)
     works = models.JSONField(
@@ -101,12 +88,7 @@ class LibraryPaper(models.Model):
     There need not be such a Paper.
     """
 
-    subscriber = models.ForeignKey(
-        # By the database: the previous version erases subscribers without this table.
-        Subscriber,
-        on_delete=models.DB_CASCADE,
-        related_name="library",
-    )
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.DB_CASCADE, related_name="library")
     identity = models.CharField(max_length=100, help_text="As a paper's id, or made of its title.")
     title = models.TextField()
     abstract = models.TextField(blank=True)
@@ -194,10 +176,10 @@ class ReaderModel(models.Model):
         Subscriber, on_delete=models.CASCADE, related_name="reader_model"
     )
     feedback_count = models.PositiveIntegerField(
-        db_column="said", default=1, help_text="Number of feedback actions and removed words."
+        default=1, help_text="Number of feedback actions and removed words."
     )
     fitted_count = models.PositiveIntegerField(
-        db_column="learned", default=0, help_text="How much of it is in these words."
+        default=0, help_text="How much of it is in these words."
     )
     fitted_at = models.DateTimeField(null=True, blank=True)
     terms = models.JSONField(
@@ -207,10 +189,6 @@ class ReaderModel(models.Model):
     weights = models.JSONField(default=list, blank=True)
     liked = models.PositiveIntegerField(
         default=0, help_text="Number of papers with positive feedback."
-    )
-    # Unused: earlier versions read it. A later migration removes it.
-    floor = models.FloatField(
-        null=True, blank=True, help_text="Minimum score of a paper that is like the liked ones."
     )
     removed = models.JSONField(
         default=dict,

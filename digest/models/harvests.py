@@ -45,11 +45,11 @@ class Harvest(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=7, choices=State, default=State.RUNNING)
     cursor = models.TextField(blank=True, help_text="Where the next run continues.")
-    records = models.PositiveIntegerField(db_column="seen", default=0)
+    records = models.PositiveIntegerField(default=0)
     new = models.PositiveIntegerField("new papers", default=0)
     changed = models.PositiveIntegerField("changed papers", default=0)
-    unreadable = models.PositiveIntegerField(db_column="bad", default=0)
-    result = models.TextField(db_column="said", blank=True)
+    unreadable = models.PositiveIntegerField(default=0)
+    result = models.TextField(blank=True)
 
     class Meta:
         verbose_name = "import"
@@ -74,7 +74,7 @@ class Coverage(models.Model):
     day = models.DateField(db_index=True)
     state = models.CharField(max_length=7, choices=State)
     announced = models.PositiveIntegerField(default=0)
-    stored = models.PositiveIntegerField(db_column="had", default=0)
+    stored = models.PositiveIntegerField(default=0)
     note = models.TextField(blank=True)
     checked_at = models.DateTimeField()
 
@@ -97,9 +97,6 @@ class Lock(models.Model):
     source = models.CharField(primary_key=True, max_length=20)
     holder = models.UUIDField(null=True)
     free_at = models.DateTimeField(help_text="From then on, the next may ask.")
-
-    class Meta:
-        db_table = "digest_turn"
 
     def __str__(self):
         return self.source

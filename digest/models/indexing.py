@@ -33,7 +33,6 @@ class ArchiveFile(models.Model):
     name = models.CharField(max_length=200, help_text="Where it lies in the storage.")
     size = models.PositiveBigIntegerField(help_text="Bytes.")
     sha256 = models.CharField(max_length=64)
-    model = models.ForeignKey(FittedModel, on_delete=models.PROTECT, related_name="archives")
     papers = models.PositiveIntegerField()
     changed_at = models.DateTimeField(null=True, help_text="The last change of a paper in it.")
 

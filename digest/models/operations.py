@@ -10,9 +10,6 @@ class Heartbeat(models.Model):
     name = models.CharField(primary_key=True, max_length=20)
     at = models.DateTimeField()
 
-    class Meta:
-        db_table = "digest_pulse"
-
     def __str__(self):
         return f"{self.name} at {self.at:%Y-%m-%d %H:%M:%S}"
 
@@ -26,7 +23,6 @@ class DailyCount(models.Model):
     counted_at = models.DateTimeField()
 
     class Meta:
-        db_table = "digest_tally"
         ordering = ["day", "measure"]
         constraints = [
             models.UniqueConstraint(fields=["day", "measure"], name="one_tally_a_day_and_measure"),
@@ -47,13 +43,13 @@ class Alarm(models.Model):
 
     name = models.CharField(max_length=20, help_text="The heading of its entry in the runbook.")
     subject = models.CharField(max_length=200, blank=True, help_text="Of several, which one.")
-    text = models.CharField(db_column="said", max_length=500)
+    text = models.CharField(max_length=500)
     raised_at = models.DateTimeField()
     holds_until = models.DateTimeField(help_text="It ends then, unless it is seen again.")
     ended_at = models.DateTimeField(null=True, blank=True)
     # Of its beginning.
-    notified_at = models.DateTimeField(db_column="told_at", null=True, blank=True)
-    end_notified_at = models.DateTimeField(db_column="end_told_at", null=True, blank=True)
+    notified_at = models.DateTimeField(null=True, blank=True)
+    end_notified_at = models.DateTimeField(null=True, blank=True)
 
     objects = AlarmQuerySet.as_manager()
 

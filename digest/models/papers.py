@@ -235,7 +235,6 @@ class PaperEvent(models.Model):
 class PaperEmbedding(models.Model):
     """The sentence embedding of a paper's title and abstract: see digest/indexing/embeddings.py."""
 
-    # By the database: the previous version deletes papers without this table.
     paper = models.OneToOneField(
         Paper, on_delete=models.DB_CASCADE, primary_key=True, related_name="embedding"
     )

@@ -24,9 +24,9 @@ from django.db.utils import DatabaseError, Error, InterfaceError, InternalError,
 from digest.models import Alarm, Harvest
 from digest.models.locks import Lease
 from digest.numbers import counted
-from digest.operations import heartbeats, invariants
+from digest.operations import heartbeats, invariants, rejection_rate
 from digest.papers import coverage, registry
-from subscriptions.delivery import circuit_breaker, clock, rejection_rate, status
+from subscriptions.delivery import circuit_breaker, clock, status
 from subscriptions.delivery.status import utc
 from subscriptions.models import Letter
 from subscriptions.security import rate_limits

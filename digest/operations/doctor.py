@@ -1,7 +1,5 @@
 """The checks of `manage.py doctor`: what is OK, what is wrong, and how to fix it."""
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,14 +21,11 @@ from redis.exceptions import RedisError
 
 from digest.models import ArchiveFile, FittedModel, Paper, Summary
 from digest.numbers import counted
-from digest.operations import alarms, doctor_environment, heartbeats
+from digest.operations import alarms, dns_check, doctor_environment, heartbeats
 from digest.papers import registry, summaries
 from subscriptions.bounces import mailboxes, unreadable
 from subscriptions.db import first_id_since
 from subscriptions.delivery import status, verp
-from subscriptions.delivery.authentication import dns_check
-from subscriptions.delivery.recovery import lookup
-from subscriptions.delivery.recovery.journal import folder_of_journals
 from subscriptions.delivery.transports import esps
 from subscriptions.delivery.transports.registry import transport_for
 from subscriptions.delivery.transports.smtp import SmtpTransport, check
@@ -89,8 +84,6 @@ def _checks() -> list[tuple[str, Callable]]:
         ("broker", _broker),
         ("mail server", _mail_server),
         ("sending", _sending),
-        ("delivery lookup", _delivery_lookup),
-        ("journal", _journal),
         ("senders", _senders),
         ("reply address", _replies),
         ("imprint", _imprint),
@@ -170,43 +163,6 @@ def _sending(now):
     if sending.grade == "on":
         return "ok", sending.text
     return "wrong", f"{sending.text} When it may go on, run `manage.py sending resume`."
-
-
-def _delivery_lookup(now):
-    try:
-        delivery_lookup = lookup.configured_lookup()
-    except ImproperlyConfigured as error:
-        return "wrong", str(error)
-    if type(delivery_lookup) is lookup.DeliveryLookup and _esp_with_events():
-        return "ok", "delivery events from the mail provider"
-    if type(delivery_lookup) is lookup.DeliveryLookup:
-        return "note", (
-            "none: after a crash, an email may arrive twice. With Postfix on this machine, set "
-            "DELIVERY_LOOKUP=postfix:/var/log/mail.log."
-        )
-    if isinstance(delivery_lookup, lookup.PostfixLookup):
-        path = delivery_lookup.path
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            return "wrong", (
-                f"cannot read {path} ({error.strerror}): let Postfix write it (maillog_file) "
-                f"and this user read it, as docs/install.md shows."
-            )
-        return "ok", f"Postfix log {path}"
-    return "ok", "files in the outbox"
-
-
-def _journal(now):
-    folder = folder_of_journals()
-    if folder.exists():
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"\n")  # On a full disk, closing the file raises.
-        return "ok", f"{folder} is writable"
-    parent = next(path for path in folder.parents if path.exists())
-    if not os.access(parent, os.W_OK):
-        return "wrong", f"cannot create {folder}: give this user write access to {parent}."
-    return "ok", f"{folder} will be created with the first email"
 
 
 def _senders(now):

@@ -100,8 +100,6 @@ def clocks(now) -> Result:
 def names(now) -> Result:
     misspelt = settings.MISSPELT_SETTINGS
     notes = [f"{name} is not a setting. Did you mean {setting}?" for name, setting in misspelt]
-    if ignored := sorted(settings.RANKING.keys() - {"cut"}):
-        notes.append(f"RANKING takes cut alone. Remove {', '.join(ignored)}, which has no effect.")
     return ("note", " ".join(notes)) if notes else ("ok", "no misspelt settings")
 
 

@@ -12,7 +12,6 @@ from django.db.models import Model
 
 from digest.indexing import file_storage
 from digest.models import (
-    AddedPaper,
     Alarm,
     Coverage,
     Harvest,
@@ -23,7 +22,7 @@ from digest.models import (
 from subscriptions.actions import change_address, erase
 from subscriptions.bounces import unreadable
 from subscriptions.delivery import retention
-from subscriptions.models import Message, Topic
+from subscriptions.models import Message
 from subscriptions.security import rate_limits, suppression_list
 
 UNCONFIRMED = timedelta(days=30)  # Addresses that were not confirmed.
@@ -56,6 +55,5 @@ def purge(now) -> None:
     erase.forget_unconfirmed(now - UNCONFIRMED, now)
     erase.forget_unanswered(now - UNCONFIRMED)
     erase.truncate_wal()
-    AddedPaper.objects.exclude(topic__in=Topic.objects.all()).delete()  # Of an earlier version.
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     file_storage.delete_strays(now)

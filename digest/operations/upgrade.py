@@ -12,16 +12,13 @@ from pathlib import Path
 from time import sleep
 
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, connections, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import OperationalError, connection, connections
 
 from digest.models import SourceConfig
 from digest.numbers import counted
 from digest.operations import health
 from digest.papers import registry
 from digest.topics import starter_topics
-from subscriptions.models import Channel, Subscriber, Topic, TopicPreference
-from subscriptions.security.encryption import UnreadableSecret, decrypt
 
 LOCK_SECONDS = 3
 PAUSE_SECONDS = 2
@@ -29,9 +26,6 @@ MAX_TRIES = 60
 NUMBER = 8_053_187  # Of PostgreSQL's advisory lock that one upgrade at a time holds.
 #: PostgreSQL's codes for a lock that timed out, and for a deadlock.
 NOT_FREE = ("55P03", "40P01")
-BATCH = 500  # Followers of a merged topic that are moved in one transaction.
-
-Stance = TopicPreference.Stance
 
 
 def migrate(write: Callable[[str], None]) -> None:
@@ -72,46 +66,9 @@ def add_sources(using, **kwargs) -> None:
 
 
 def prepare_topics(write: Callable[[str], None]) -> None:
-    """Create the starter topics if there are none, and finish moving followers of merged topics."""
+    """Create the starter topics if there are none."""
     if count := starter_topics.make_topics():
         write(f"Created {counted(count, 'starter topic')}.")
-    if moved := _move_followers():
-        write(f"Moved {counted(moved, 'follower')} of merged topics.")
-
-
-def copy_chat_ids() -> None:
-    """Fill `chat_id` of Telegram channels from the fragment of their address.
-
-    Older releases kept it there. The address stays as it is: their workers may still run.
-    """
-    for channel in Channel.objects.filter(channel=Channel.Channel.TELEGRAM, chat_id=""):
-        with suppress(UnreadableSecret):  # The panel tells the operator.
-            chat_id = decrypt(channel.secret).partition("#")[2][:100]
-            Channel.objects.filter(pk=channel.pk).update(chat_id=chat_id)
-
-
-def _move_followers() -> int:
-    """Move the followers of merged topics to the topics that stay. Return their number.
-
-    Older releases did this in the background, and may have left some. A subscriber with a stance on
-    both topics keeps the stronger one: mute wins over follow, then the greater weight wins.
-    """
-    moved_count = 0
-    for topic in Topic.objects.merged():
-        kept = TopicPreference.objects.filter(topic=topic.merged_into_id)
-        while ids := list(topic.preferences.values_list("subscriber", flat=True)[:BATCH]):
-            with transaction.atomic():
-                subscribers = Subscriber.objects.filter(pk__in=ids).order_by("pk")
-                list(subscribers.select_for_update().values_list("pk", flat=True))  # Locks them.
-                merged = topic.preferences.filter(subscriber__in=ids)
-                same_subscriber = {"subscriber": OuterRef("subscriber")}
-                is_stronger = Q(stance=Stance.MUTE) & ~Q(stance=OuterRef("stance"))
-                is_stronger |= Q(stance=OuterRef("stance"), weight__gt=OuterRef("weight"))
-                kept.filter(Exists(merged.filter(is_stronger, **same_subscriber))).delete()
-                merged.filter(Exists(kept.filter(**same_subscriber))).delete()
-                merged.update(topic=topic.merged_into_id)
-            moved_count += len(ids)
-    return moved_count
 
 
 @contextmanager

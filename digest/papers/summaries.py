@@ -39,10 +39,9 @@ MAX_BYTES = 200_000  # Of an answer, which may contain how the model reasoned.
 MAX_LENGTHS = {"ja": 120, "zh-hans": 120}  # Characters, as there is no space between words.
 FENCE = re.compile(r"\A\s*```(?:json)?\s|\s```\s*\Z")
 #: A link, an email address, HTML or Markdown.
-MARKUP = re.compile(
-    r"(?i)://|www\.|\w\.(?:com|org|net|io|ai|dev|info)\b|\w\.[a-z]{2,}/\w|\w@\w+\.\w"
-    r"|<[a-z!/]|&#?\w+;|\]\("
-)
+MARKUP = re.compile(r"(?i)://|www\.|\w\.[a-z]{2,}/\w|\w@\w+\.\w|<[a-z!/]|&#?\w+;|\]\(")
+#: What mail programs may show as a link: letters directly after a dot, or a Chinese full stop.
+HOST = re.compile(r"(?<![\w.-])(?:[\w-]+\.)+[^\W\d_]{2,}|[a-z\d]。[a-z]{2,}")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 GROUPED = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 
@@ -98,13 +97,19 @@ def parse_answer(content: str, title: str, abstract: str, language: str) -> tupl
         translated_title, sentence = texts
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise BadAnswer("not the JSON that was asked for") from None
+    # Full-width letters are letters.
+    hosts, source_hosts = (
+        {*HOST.findall(unicodedata.normalize("NFKC", text).lower())}
+        for text in (" ".join(texts), f"{title} {abstract}")
+    )
     source_numbers = set().union(*map(_forms, numbers(f"{title} {abstract}")))
     max_length = MAX_LENGTHS.get(language, MAX_LENGTH)
     faults = {
         "not the JSON that was asked for": len(answer) > len(texts) or not all(texts),
         "too long": len(sentence) > max_length or len(sentence.split()) > MAX_WORDS,
         "title too long": len(translated_title) > max(2 * len(title), 100),
-        "a link or markup": any(map(MARKUP.search, texts)),
+        "a link or markup": MARKUP.search(unicodedata.normalize("NFKC", " ".join(texts))),
+        "a host name that the abstract lacks": not hosts <= source_hosts,
         # Characters that are invisible, reverse the text, or cannot be stored.
         "control characters": any(unicodedata.category(char)[0] == "C" for char in "".join(texts)),
         "a number that the abstract lacks": not source_numbers.issuperset(numbers(" ".join(texts))),

@@ -20,15 +20,15 @@ MIN_NEGATIVE_WORDS = 8  # Of these, reserved for words with a negative weight.
 VALUES = (*Feedback.Value, "neutral", "unsave", "clear")
 
 
-def apply_value(value: str, opinion: str, saved_since, now) -> tuple:
+def apply_value(value: str, opinion: str, saved_at, now) -> tuple:
     """Return the opinion and when the paper was saved, after one of VALUES."""
     match value:
         case "more" | "less":
-            return value, saved_since
+            return value, saved_at
         case "save":
-            return opinion, saved_since or now
+            return opinion, saved_at or now
         case "neutral":
-            return "", saved_since
+            return "", saved_at
         case "unsave":
             return opinion, None
         case _:
@@ -43,18 +43,18 @@ def record(subscriber, paper, value: str, now) -> None:
     with transaction.atomic():
         subscriber.locked()
         row = feedback_on(subscriber, paper)
-        old_state = (row.opinion, row.saved_since) if row else ("", None)
-        opinion, saved_since = apply_value(value, *old_state, now)
-        if (opinion, saved_since) == old_state:
+        old_state = (row.opinion, row.saved_at) if row else ("", None)
+        opinion, saved_at = apply_value(value, *old_state, now)
+        if (opinion, saved_at) == old_state:
             return
-        if not opinion and not saved_since:
+        if not opinion and not saved_at:
             row.delete()
         else:
             row = row or Feedback(subscriber=subscriber, paper=paper, at=now)
-            row.value, row.saved_at = opinion or Feedback.Value.SAVE, saved_since
+            row.value, row.saved_at = opinion or Feedback.Value.SAVE, saved_at
             if opinion != old_state[0]:
                 row.at = now
-            if not saved_since:
+            if not saved_at:
                 row.read_at, row.note, row.labels = None, "", ""
             row.save()
         request_learning(subscriber)

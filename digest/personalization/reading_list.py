@@ -18,7 +18,7 @@ STATES = ("unread", "read")
 def saved_papers(subscriber) -> list[Feedback]:
     """Return the saved papers with their feedback, the latest first."""
     rows = subscriber.feedback.saved().select_related("paper")
-    return sorted(rows, key=lambda row: (row.saved_since, row.pk), reverse=True)
+    return sorted(rows, key=lambda row: (row.saved_at, row.pk), reverse=True)
 
 
 def filter_rows(rows, state="", label="", q="") -> list[Feedback]:
@@ -92,7 +92,7 @@ def table(rows) -> str:
         read_day = row.read_at.date() if row.read_at else ""
         cells = [paper.pk, paper.title, "; ".join(paper.authors), citations.year(paper)]
         cells += [venues.venue(paper), citations.doi(paper), paper.link]
-        cells += [row.saved_since.date(), read_day]
+        cells += [row.saved_at.date(), read_day]
         writer.writerow(map(_escape_cell, [*cells, row.labels, row.note]))
     return file.getvalue()
 

@@ -15,8 +15,7 @@ from digest.models.bulk_insert import among
 from digest.ranking.profile import Profile
 from digest.ranking.ranking import Choice
 from subscriptions import schedule
-from subscriptions.delivery.recovery import reconcile
-from subscriptions.models import Subscriber
+from subscriptions.models import Letter, Subscriber
 
 ONE_DAY = timedelta(days=1)
 
@@ -43,7 +42,7 @@ class DueSubscriber:
     excluded : set of str
         The ids of papers that the subscriber must not get again.
     sent_until : date or None
-        The day until which all announced papers may have been sent (see Digest.recovered).
+        The day until which all announced papers may have been sent (see restoring.py).
     papers : list of Choice
         The papers of the digest, once they are ranked.
     considered : int
@@ -109,8 +108,8 @@ def last_completed(
     digests = Digest.objects.filter(among("pk", filter(None, last_ids))).order_by()
     rows = digests.values_list("subscriber_id", "day", "letter__created_at", "letter__reason")
     return {
-        # When a day that was recovered from a log was planned is unknown.
-        pk: (day, start_of(day) - ONE_DAY if reason == reconcile.REASON else planned_at)
+        # When a day that was counted as sent was planned is unknown.
+        pk: (day, start_of(day) - ONE_DAY if reason == Letter.COUNTED_AS_SENT else planned_at)
         for pk, day, planned_at, reason in rows
     }
 

@@ -31,6 +31,7 @@ from digest.ranking.ranking import choose
 from digest.ranking.retrieval import muted
 from subscriptions import schedule
 from subscriptions.mail.plaintext import shortened
+from subscriptions.models import Letter
 
 MAX_TITLE = 120  # Columns, of a near miss.
 
@@ -142,7 +143,7 @@ def explain_empty_digests(subscriber, now) -> str:
     first_day = schedule.local_day(subscribed_at, subscriber.zone)
     digests = subscriber.digests.filter(day__gte=first_day).select_related("letter")
     has_picks = Exists(Pick.objects.filter(digest=OuterRef("pk")))
-    with_papers = digests.filter(has_picks | Q(recovered__isnull=False))
+    with_papers = digests.filter(has_picks | Q(letter__reason=Letter.COUNTED_AS_SENT))
     last_digest, last_with_papers = digests.first(), with_papers.first()
     if last_digest == last_with_papers:  # Or both are None.
         return ""

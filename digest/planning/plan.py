@@ -20,7 +20,7 @@ A subscriber gets no digest now for the first of these reasons:
 5. their row is locked or has changed: the next pass plans them;
 6. no paper was chosen (skipped, but for a first digest or if they want empty ones), or its
    summaries are awaited;
-7. a worker does not send it (transitions.skip_reason, throttling, circuit_breaker), or the server
+7. a worker does not send it (transitions.skip_reason, circuit_breaker), or the server
    refuses or defers it (outcomes.record).
 """
 
@@ -76,15 +76,19 @@ State = Letter.State
 
 @dataclass
 class Plan:
-    """How many letters, days without papers, and missed days a pass of planning has written."""
+    """How many letters, days without papers, missed and counted days a pass has written."""
 
     letters: int = 0
     quiet: int = 0
     missed: int = 0
+    counted: int = 0
 
     def __add__(self, other):
         return Plan(
-            self.letters + other.letters, self.quiet + other.quiet, self.missed + other.missed
+            self.letters + other.letters,
+            self.quiet + other.quiet,
+            self.missed + other.missed,
+            self.counted + other.counted,
         )
 
 
@@ -213,8 +217,13 @@ def due_on(subscriber: Subscriber, day: date, now) -> tuple[DueSubscriber, date]
     return due, schedule.local_day(now, UTC) if is_today else day
 
 
-def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
-    """Write the letters, digests and picks of these dues in one transaction."""
+def save_plan(
+    dues: Sequence[DueSubscriber], receipt: dict, now, *, sent_from: date | None = None
+) -> Plan:
+    """Write the letters, digests and picks of these dues in one transaction.
+
+    Missed days from `sent_from` on count as sent (see restoring.py).
+    """
     letters, events, digests, planned_digests, waiting_ids = [], [], [], [], []
     with transaction.atomic():
         locked_dues = lock_days(dues, now)
@@ -231,7 +240,9 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
             subscriber = due.subscriber
             kind, state, reason, ended_at = Letter.Kind.DIGEST, State.PLANNED, "", None
             digest_fields = 0, None, {}
-            if day != due.day:
+            if day != due.day and sent_from is not None and day >= sent_from:
+                state, reason, ended_at = State.ACCEPTED, Letter.COUNTED_AS_SENT, now
+            elif day != due.day:
                 state, reason, ended_at = State.MISSED, "its day ended first", now
             else:
                 digest_fields = due.considered, due.skipped_since, receipt
@@ -261,7 +272,8 @@ def save_plan(dues: Sequence[DueSubscriber], receipt: dict, now) -> Plan:
             subscriber.schedule_from(next_day)
         set_next_due({due.subscriber.pk: due.subscriber.next_due_at for due, _ in locked_dues})
     states = Counter(state for _, state, _ in events)
-    return Plan(states[State.PLANNED], states[State.SKIPPED], states[State.MISSED])
+    names = State.PLANNED, State.SKIPPED, State.MISSED, State.ACCEPTED
+    return Plan(*(states[state] for state in names))
 
 
 def _forget_senders(digests):

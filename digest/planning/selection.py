@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Exists, OuterRef, StringAgg, Subquery, Value
+from django.db.models import Exists, Max, OuterRef, StringAgg, Subquery, Value
 
 from digest import wording
 from digest.indexing.candidate_windows import Window, counts_of, second_chances
@@ -21,11 +21,14 @@ from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Profile
 from digest.ranking.query import MAX_NAME
 from digest.ranking.ranking import GROUPS, Choice, choose
-from subscriptions.models import Subscriber
+from subscriptions.delivery import circuit_breaker
+from subscriptions.models import Letter, Subscriber
 
 SECOND_CHANCE_DAYS = 7  # Between two second chances, at least.
 #: How long a digest's local day may be before the day (UTC) on which its papers came in.
 MAX_DAY_OFFSET = timedelta(days=3)
+#: So long after a restored backup, its lost days are looked for: no paper comes later.
+MAX_RESTORED_AGE = timedelta(days=90)
 SPACE = Value(" ")  # Separates ids, which contain none.
 #: The columns of a pick that say which paper it is, and why.
 PICK_FIELDS = ("paper_id", "position", "score", "basis", "topic_name", "group", "terms")
@@ -111,15 +114,20 @@ def _exclude(dues, window, other_ids, first_day) -> None:
     excluded = defaultdict(set, {pk: {*papers} for pk, papers in picks.items()})
     for pk, paper_id in rows.order_by():  # A union can't have the model's order.
         excluded[pk].add(paper_id)
-    digests = Digest.objects.filter(is_theirs, recovered__isnull=False).order_by("day")
-    sent_until = {}
-    for pk, recovered in digests.values_list("subscriber_id", "recovered"):
-        excluded[pk].update(recovered.get("papers", ()))
-        if "until" in recovered:
-            sent_until[pk] = date.fromisoformat(recovered["until"])
+    sent_until = _sent_until(is_theirs, window.day)
     for due in dues:
         due.excluded = excluded[due.subscriber.pk]
         due.sent_until = sent_until.get(due.subscriber.pk)
+
+
+def _sent_until(is_theirs, day) -> dict[int, date]:
+    """Return the last day that was counted as sent after a restored backup, by subscriber id."""
+    skipped_until = circuit_breaker.current().skipped_until
+    if skipped_until is None or skipped_until < day - MAX_RESTORED_AGE:
+        return {}
+    digests = Digest.objects.filter(is_theirs, day__gte=day - MAX_RESTORED_AGE)
+    digests = digests.filter(letter__reason=Letter.COUNTED_AS_SENT).order_by()
+    return dict(digests.values_list("subscriber_id").annotate(Max("day")))
 
 
 def _paper_pairs(rows, paper_field):

@@ -21,11 +21,10 @@ class Parameters:
 
     @classmethod
     def of(cls, changes: dict[str, float]) -> Self:
-        """Return the parameters with a changed cut. Ignores other names, as earlier versions had.
-
-        Raises ValueError for an invalid number.
-        """
+        """Return the parameters with a changed cut. Raises ValueError for an invalid change."""
+        if others := changes.keys() - {"cut"}:
+            raise ValueError(f"only cut can be changed, not {min(others)}")
         cut = changes.get("cut", cls.cut)
-        if not isinstance(cut, int | float) or not 0 <= cut < 1:
+        if not 0 <= cut < 1:
             raise ValueError(f"cut must be a probability from 0 to less than 1, not {cut!r}")
         return cls(cut=cut)

@@ -8,7 +8,7 @@ writing choices is done one by one.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import batched, chain
-from math import log
+from math import ceil, log
 
 import numpy as np
 from scipy.special import expit
@@ -36,8 +36,8 @@ LIMIT_STEP = 50  # Limits are rounded up to multiples, so that many subscribers 
 PRIOR_PAPERS = 2  # Of neutral score, added to those of a topic.
 MAX_NEAR_MISSES = 3  # In a digest, at most.
 MIN_TREND = 0.5  # From this trend on, a paper may come after its first day.
-#: Log-odds. How far above the cut a paper is sure, or may come after its first day.
-SURE_MARGIN, MISSED_MARGIN = 0.8, 1.6
+MISSED_MARGIN = 1.6  # Log-odds. So far above the cut, a paper may come after its first day.
+CROWDING = 1.0  # Log-odds that the n-th paper of an interest loses, times ln(n).
 #: Log-odds: the weight of a preference model's score, relative to the topic's mean; the usual gain,
 #: which is subtracted; and the penalty of a paper that is about no topic.
 LEARNED_WEIGHT, EXPECTED_GAIN, OFF_TOPIC_PENALTY = 6.0, 0.35, 1.5
@@ -205,31 +205,22 @@ class Ranking:
         followed = chain.from_iterable(profile.follows[:MAX_INTERESTS] for profile in self.profiles)
         # Subscribers share the objects of topics. An interest's hash takes longer than its id.
         self.interests = [*{id(interest): interest for interest in followed}.values()]
-        source_of = {id(interest): FIRST_INTEREST + n for n, interest in enumerate(self.interests)}
-        retrieved = [trending(self.candidates), retrieval.NOTHING]
-        retrieved += retrieve(self.model, self.candidates, self.interests, self.parameters)
-        names = [TREND, PREFERENCES, *(interest.key for interest in self.interests)]
+        self.source_of = {id(one): FIRST_INTEREST + n for n, one in enumerate(self.interests)}
+        found = retrieve(self.model, self.candidates, self.interests, self.parameters)
+        retrieved = [trending(self.candidates), retrieval.NOTHING, *found]
+        keys = [TREND, PREFERENCES, *(interest.key for interest in self.interests)]
         # Shared by many subscribers, in this block and the next.
         cache = self.candidates.cached("available", self.parameters, self.start, self.stop)
         owners: list[int] = []
         sources: list[int] = []
         parts: list[tuple[np.ndarray, ...]] = []
         for owner, profile in enumerate(self.profiles):
-            follows = profile.follows[:MAX_INTERESTS]
-            weighted_sources = [(source_of[id(interest)], interest.weight) for interest in follows]
-            if not weighted_sources:
-                weighted_sources = [(PREFERENCES if profile.has_enough_liked else TREND, 1.0)]
-            is_limited = not (profile.mutes or profile.learned)
-            limit = 2 * profile.size + EXTRA_PAPERS + len(self.excluded[owner]) if is_limited else 0
-            limit = -(-limit // LIMIT_STEP) * LIMIT_STEP
-            near_margin = self.parameters.near_margin * profile.wants_near
-            max_deficit = retrieval.LIFTABLE if profile.learned else near_margin
-            first_new = int(self.first_new[owner])
-            for source, weight in weighted_sources:
-                options = weight, first_new, limit, max_deficit
-                key = names[source], *options
+            restrictions = self._restrictions(owner, profile)
+            for source, weight in self._weighted_sources(profile):
+                key = keys[source], weight, *restrictions
                 part = cache.get(key)
                 if part is None:
+                    options = weight, *restrictions
                     part = cache[key] = self._available(retrieved[source], source, options)
                 owners.append(owner)
                 sources.append(source)
@@ -241,6 +232,25 @@ class Ranking:
         all_owners = np.concatenate([np.repeat(owners, sizes), learned.owner])
         all_sources = np.concatenate([np.repeat(sources, sizes), learned.source])
         return Picks(all_owners, papers, margins, lifts, all_sources, queries, groups)
+
+    def _weighted_sources(self, profile: Profile) -> list[tuple[int, float]]:
+        """Return the sources of a subscriber's papers, each with its weight."""
+        follows = profile.follows[:MAX_INTERESTS]
+        if follows:
+            return [(self.source_of[id(interest)], interest.weight) for interest in follows]
+        return [(PREFERENCES if profile.has_enough_liked else TREND, 1.0)]
+
+    def _restrictions(self, owner: int, profile: Profile) -> tuple[int, int, float]:
+        """Return a subscriber's first new paper, how many papers of a source are enough (0: all),
+        and how far below the cut they may be.
+        """
+        limit = 0
+        if not (profile.mutes or profile.learned):
+            limit = 2 * profile.size + EXTRA_PAPERS + len(self.excluded[owner])
+            limit = ceil(limit / LIMIT_STEP) * LIMIT_STEP
+        near_margin = self.parameters.near_margin * profile.wants_near
+        max_deficit = retrieval.LIFTABLE if profile.learned else near_margin
+        return int(self.first_new[owner]), limit, max_deficit
 
     def _learned_picks(self) -> Picks:
         """Return the new papers that preference models find."""
@@ -329,8 +339,8 @@ class Ranking:
     def choose_and_fold(self, picks: Picks) -> tuple[Picks, dict[tuple[int, int], tuple[int, ...]]]:
         """Return the chosen papers, and (owner, paper) -> further papers on the same idea.
 
-        Each idea is represented by its best paper. The best paper of each topic is chosen first if
-        it is well above the cut, so that no topic crowds out the others; then the best of all.
+        Each idea is represented by its best paper. The more papers an interest has in a digest, the
+        less counts the next one, so that no interest crowds out the others.
         """
         ideas = self.candidates.ideas[picks.paper]
         keys = picks.owner * len(self.candidates) + ideas
@@ -341,18 +351,27 @@ class Ranking:
             key = int(picks.owner[leader]), int(picks.paper[leader])
             relatives[key] = (*relatives.get(key, ()), int(picks.paper[pick]))
         picks = picks[np.sort(leaders)]
-        # Added papers are one interest, of which each paper has its best.
-        has_examples = [False] * FIRST_INTEREST + [bool(i.examples) for i in self.interests]
-        examples = np.where(np.array(has_examples)[picks.source], picks.query, 0)
-        best = np.unique((picks.owner << 36) + (picks.source << 8) + examples, return_index=True)[1]
-        is_best = np.zeros(len(picks), dtype=bool)
-        is_best[best] = (picks.margin[best] >= SURE_MARGIN) | (picks.query[best] == NO_QUERY)
-        order = np.lexsort((np.arange(len(picks)), ~is_best, picks.group, picks.owner))
+        score = picks.margin + picks.lift - CROWDING * np.log1p(self._earlier_picks(picks))
+        order = np.lexsort((-score.round(4), picks.group, picks.owner))
         owner, group = picks.owner[order], picks.group[order]
         sizes = np.array([profile.size for profile in self.profiles])
         is_chosen = _rank_in_group(owner) < sizes[owner]
         is_chosen &= (group != NEAR) | (_rank_in_group(3 * owner + group) < MAX_NEAR_MISSES)
         return picks[np.sort(order[is_chosen])], relatives
+
+    def _earlier_picks(self, picks: Picks) -> np.ndarray:
+        """Return how many better picks each has of its subscriber and interest, (n_picks,).
+
+        Each phrase of prose, and each added paper, is an interest.
+        """
+        of_interests = [one.is_prose or bool(one.examples) for one in self.interests]
+        is_apart = np.array([False] * FIRST_INTEREST + of_interests)
+        queries = np.where(is_apart[picks.source], picks.query + 1, 0)
+        interests = (picks.owner << 36) + (picks.source << 8) + queries
+        order = np.argsort(interests, kind="stable")
+        earlier = np.empty(len(picks), dtype=np.int64)
+        earlier[order] = _rank_in_group(interests[order])
+        return earlier
 
     def _reason(self, paper: int, source: int, query: int) -> tuple[str, str, tuple[str, ...]]:
         """Return the basis, the topic and the terms of a choice."""

@@ -72,7 +72,7 @@ def use_fields(fields) -> tuple[int, int]:
                 continue
             for topic in topics:
                 unchanged = {name: getattr(topic, name) for name in topic_fields}
-                unused = Topic.objects.curated().filter(preferences=None, merged=None, **unchanged)
+                unused = Topic.objects.curated().filter(preferences=None, **unchanged)
                 removed += unused.delete()[0]
         if settings.SOURCES is None:
             source_names = {name for field in fields for name in FIELDS[field]}

@@ -23,7 +23,6 @@ from subscriptions.models.topics import Topic
 
 MAX_BYTES = 500_000
 MAX_SLUG_LENGTH = Topic._meta.get_field("slug").max_length
-CONVERT = "docs/configuration.md says how to convert one that came from elsewhere"
 
 
 class CategoriesWidget(Widget):
@@ -137,6 +136,4 @@ def format_of(name: str):
             return JSON("utf-8-sig")
         case ".csv":
             return CSV("utf-8-sig")
-        case ".toml":
-            raise ValueError(f"TOML is no longer a format of topics: use YAML; {CONVERT}.")
     raise ValueError("The name of a file of topics ends with .yaml, .json or .csv.")

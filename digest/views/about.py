@@ -12,9 +12,9 @@ from digest.models.sharing import KEEP_RECOMMENDATIONS
 from digest.operations import retention
 from digest.papers import registry
 from digest.sources.look_ups import SERVICES
+from digest.views.api import API
 from subscriptions.actions import change_address
 from subscriptions.bounces import unreadable
-from subscriptions.delivery import retention as delivery_retention
 from subscriptions.delivery.transports import esps
 from subscriptions.models import Topic
 from subscriptions.security import rate_limits, suppression_list
@@ -48,7 +48,6 @@ def days_kept() -> dict[str, str]:
         "unconfirmed": retention.UNCONFIRMED,
         "letters": settings.KEEP_LETTERS,
         "events": settings.KEEP_EVENTS,
-        "journals": delivery_retention.KEEP_JOURNALS,
         "unreadable": unreadable.KEEP,
         "recommendations": KEEP_RECOMMENDATIONS,
         "attempts": rate_limits.KEEP,
@@ -90,3 +89,39 @@ def snippet() -> str:
     """Return the form for other sites in the active language."""
     context = {"site_url": settings.SITE_URL, "consent": CONSENT}
     return render_to_string("digest/_embedded_form.html", context)
+
+
+@public_page
+def api(request):
+    """The API's operations and fields, from its OpenAPI document."""
+    document = API.get_openapi_schema()
+    operations = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            bodies = [operation.get("requestBody", {}), operation["responses"][200]]
+            names = [
+                type_name(body["content"]["application/json"]["schema"]) for body in bodies if body
+            ]
+            operations.append(operation | {"method": method.upper(), "path": path, "bodies": names})
+    schemas = {}
+    for name, schema in document["components"]["schemas"].items():
+        schemas[name] = [
+            (field, type_name(of_field), of_field.get("description", ""))
+            for field, of_field in schema["properties"].items()
+        ]
+    context = {"document": document, "operations": operations, "schemas": schemas}
+    return render(request, "digest/api.html", context)
+
+
+def type_name(schema: dict) -> str:
+    """Return the type of a JSON schema in a few letters, such as Pick[] or date|null."""
+    match schema:
+        case {"$ref": reference}:
+            return reference.rpartition("/")[2]
+        case {"anyOf": schemas}:
+            return "|".join(map(type_name, schemas))
+        case {"type": "array", "items": items}:
+            return f"{type_name(items)}[]"
+        case {"enum": values}:
+            return "/".join(values)
+    return schema.get("format", schema["type"])

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from django.conf import settings
 from django.db.models import F
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.feedgenerator import Atom1Feed, rfc3339_date
@@ -136,11 +136,7 @@ def _entries(papers) -> list[Entry]:
 
 @same_for_all()
 def topic(request, slug, feed_type=Atom):
-    """The latest papers of a topic. A merged topic redirects to the one that stays."""
-    (current_slug,) = Topic.objects.current_slugs([slug])
-    url_name = f"topic-feed{feed_type.suffix}"
-    if current_slug != slug:
-        return redirect(url_name, current_slug, permanent=True)
+    """The latest papers of a topic."""
     topic = get_object_or_404(Topic.objects.curated(), slug=slug)
     return _response(
         feed_type,
@@ -148,7 +144,7 @@ def topic(request, slug, feed_type=Atom):
         _entries(latest_papers(topic) or []),
         subtitle=one_line(topic.description),
         link=settings.SITE_URL + reverse("topic", args=[slug]),
-        feed_url=settings.SITE_URL + reverse(url_name, args=[slug]),
+        feed_url=settings.SITE_URL + reverse(f"topic-feed{feed_type.suffix}", args=[slug]),
     )
 
 

@@ -233,7 +233,7 @@ def preview(request):
 
 
 def _home(request, params, sign_up_form=None):
-    slugs = Topic.objects.current_slugs(params.getlist("topics"))
+    slugs = list(dict.fromkeys(params.getlist("topics")))
     params = _with_topics(params, slugs)
     curated_topics = Topic.objects.curated().filter(slug__in=without_nul(slugs))
     curated_slugs = set(curated_topics.values_list("slug", flat=True)) if slugs else set()

@@ -11,6 +11,8 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpResponse, JsonResponse
+from django.utils import timezone
+from ninja import Router
 
 from digest.views import api
 
@@ -33,12 +35,15 @@ TOOL_FUNCTIONS = {
 }
 
 
+router = Router()
+
+
 class RpcError(Exception):
     """A request that is answered with a JSON-RPC error: its code, message and data, if any."""
 
 
-@api.endpoint("POST")
-def answer(request, subscriber, now):
+@router.post("/mcp", include_in_schema=False)
+def answer(request):
     if request.headers.get("Origin", settings.SITE_URL) != settings.SITE_URL:
         return JsonResponse({"error": "Scripts of other sites cannot use MCP."}, status=403)
     request_id = None
@@ -47,7 +52,7 @@ def answer(request, subscriber, now):
         if request_id is None:
             return HttpResponse(status=202)  # A notification.
         _check_version(request, method, params)
-        result = {"resultType": "complete"} | _method_result(method, params, subscriber, now)
+        result = {"resultType": "complete"} | _method_result(method, params, request.auth)
     except RpcError as rpc_error:
         error = dict(zip(("code", "message", "data"), rpc_error.args, strict=False))
         status = 404 if error["code"] == METHOD_NOT_FOUND else 400
@@ -85,7 +90,7 @@ def _check_version(request, method, params) -> None:
         raise RpcError(UNSUPPORTED_VERSION, "This version is not supported.", versions)
 
 
-def _method_result(method, params, subscriber, now) -> dict:
+def _method_result(method, params, subscriber) -> dict:
     server = {"capabilities": {"tools": {}}, "serverInfo": {"name": "paperboy", "version": "1"}}
     match method:
         case "server/discover":
@@ -96,11 +101,11 @@ def _method_result(method, params, subscriber, now) -> dict:
         case "tools/list":
             return CACHE_FIELDS | {"tools": TOOLS}
         case "tools/call":
-            return _call_tool(params, subscriber, now)
+            return _call_tool(params, subscriber)
     raise RpcError(METHOD_NOT_FOUND, "There is no such method.")
 
 
-def _call_tool(params, subscriber, now) -> dict:
+def _call_tool(params, subscriber) -> dict:
     tool_name, arguments = params.get("name"), params.get("arguments") or {}
     schema = next((tool["inputSchema"] for tool in TOOLS if tool["name"] == tool_name), None)
     if schema is None or not isinstance(arguments, dict):
@@ -111,7 +116,7 @@ def _call_tool(params, subscriber, now) -> dict:
     ):
         raise RpcError(INVALID_PARAMS, f"The arguments must be {json.dumps(schema)}.")
     try:
-        answer = TOOL_FUNCTIONS[tool_name](subscriber, now, **arguments)
+        answer = TOOL_FUNCTIONS[tool_name](subscriber, timezone.now(), **arguments)
     except (BadRequest, Http404) as error:  # For the assistant to read.
         return {"content": [{"type": "text", "text": str(error)}], "isError": True}
     text = JsonResponse(answer).content.decode()

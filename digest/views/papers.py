@@ -123,10 +123,8 @@ def _missing_paper_page(request, identity):
 
 @same_for_all(*QUERY_PARAMS)
 def topic(request, slug):
-    """A topic and its latest papers. A merged topic redirects to the one that stays."""
-    topic = get_object_or_404(Topic.objects.filter(owner=None), slug=slug)
-    if topic.current != topic:
-        return redirect("topic", topic.current.slug, permanent=True)
+    """A topic and its latest papers."""
+    topic = get_object_or_404(Topic.objects.curated(), slug=slug)
     papers = latest_papers(topic)
     filters = Filters.of(request.GET)
     visible_papers = [paper for paper in papers or () if filters.passes(paper)]

@@ -164,7 +164,7 @@ def feedback(request, token):
         if request.headers.get("Accept") == "application/json":  # The script of the buttons.
             return HttpResponse(status=204)
     feedback = feedback_on(subscriber, paper)
-    state = (feedback.opinion, feedback.saved_since) if feedback else ("", None)
+    state = (feedback.opinion, feedback.saved_at) if feedback else ("", None)
     needs_post = bool(value) and apply_value(value, *state, now) != state
     is_done = bool(value) and not needs_post and (is_post or value in ("more", "less", "save"))
     question, button, done_text = FEEDBACK_TEXTS.get(value, ("", "", ""))
@@ -200,7 +200,7 @@ def _undo_value(value, feedback) -> str:
         case "save":
             return "unsave"
         case "unsave":
-            return "save" if feedback and feedback.saved_since else ""
+            return "save" if feedback and feedback.saved_at else ""
         case "more" | "less":
             return (
                 feedback.opinion if feedback and feedback.opinion not in ("", value) else "neutral"

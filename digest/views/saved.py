@@ -44,7 +44,7 @@ def page(request, token):
             params = {"page": request.GET.get("page"), "done": action, "paper": paper.pk}
             return redirect(f"{request.path}{_query(filters | params)}#{_anchor(paper)}")
         enqueue(tasks.learn_from_feedback)
-        removed = old_feedback if old_feedback and old_feedback.saved_since else None
+        removed = old_feedback if old_feedback and old_feedback.saved_at else None
     saved_rows = reading_list.saved_papers(subscriber)
     saved_page = Paginator(reading_list.filter_rows(saved_rows, **filters), PAGE)
     saved_page = saved_page.get_page(request.GET.get("page"))
@@ -55,7 +55,7 @@ def page(request, token):
         events[event.paper_id].append(event)
     for row in saved_page:
         row.anchor, row.is_changed = _anchor(row.paper), row.paper_id == changed_id
-        news = (event for event in events[row.paper_id] if event.at > row.saved_since)
+        news = (event for event in events[row.paper_id] if event.at > row.saved_at)
         row.news = [{"at": event.at} | wording.event_context(event) for event in news]
     unread_count = len(reading_list.filter_rows(saved_rows, state="unread"))
     context = {

@@ -42,13 +42,11 @@ def export(subscriber: models.Subscriber) -> dict:
 def rows(queryset: QuerySet, *related: str, omitted: tuple[str, ...] = (), **aliases) -> list[dict]:
     """Return the rows in their order of creation, ready for JSON, without keys and relations.
 
-    The keys are columns, which keep their names. `related` and `aliases` add fields of related
-    rows, as for QuerySet.values.
+    `related` and `aliases` add fields of related rows, as for QuerySet.values.
     """
-    columns = {
-        field.name: field.column
+    names = [
+        field.name
         for field in queryset.model._meta.concrete_fields
         if not field.is_relation and not field.primary_key and field.name not in omitted
-    }
-    values = queryset.order_by("pk").values(*columns, *related, **aliases)
-    return [{columns.get(name, name): row[name] for name in row} for row in values]
+    ]
+    return list(queryset.order_by("pk").values(*names, *related, **aliases))

@@ -64,8 +64,9 @@ class SignUpRequest:
 
     @classmethod
     def from_json(cls, fields: dict) -> "SignUpRequest":
+        curated = Topic.objects.curated()
         follow, mute = (
-            list(Topic.objects.current_for(fields.get(name, ()))) for name in ("topics", "mute")
+            list(curated.filter(pk__in=fields.get(name, ()))) for name in ("topics", "mute")
         )
         muted_interests, kinds = fields.get("muted_interests", []), fields.get("kinds", {})
         selection = TopicSelection(follow, mute, fields["interests"], muted_interests, kinds)

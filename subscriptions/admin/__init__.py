@@ -1,3 +1,3 @@
-"""Admin pages of subscriptions. The page of topics is in digest.admin: it shows matching papers."""
+"""Admin pages of subscriptions. Those of subscribers, channels and topics are in digest.admin."""
 
-from subscriptions.admin import audit_log, groups, letters, messages, sending, subscribers, users  # noqa: F401
+from subscriptions.admin import audit_log, groups, letters, messages, sending, users  # noqa: F401

@@ -1,16 +1,20 @@
-"""Admin pages of emails and of reports about their delivery."""
+"""Admin pages of emails, of reports about their delivery, and of the suppression list."""
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.decorators import display
 
+from subscriptions import addresses
 from subscriptions.admin import widgets
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.bounces import process
 from subscriptions.delivery import message_ids, status
-from subscriptions.models import Letter, LetterEvent, LetterFact
+from subscriptions.models import Letter, LetterEvent, LetterFact, Seal
+from subscriptions.security import suppression_list
 
 
 class EventInline(widgets.ReadOnlyInline):
@@ -36,7 +40,7 @@ TRIES = ["attempt", "failed_attempts", "repeats", "stage", "last_reply"]
 
 
 @admin.register(Letter)
-class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
+class LetterAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     list_display = [
         "letter_to",
         widgets.letter_badge,
@@ -47,14 +51,13 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
     ]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
-        ("state", widgets.LetterStateFilter),
-        ("day", widgets.LetterDayFilter),
+        ("state", ChoicesDropdownFilter),
+        ("day", RangeDateFilter),
     ]
     list_filter_options = {"kind": {"horizontal": True}, "state": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["subscriber"]
-    search_fields = ["subscriber__email"]
-    search_help_text = "Email address, channel, or a whole Message-ID"
+    search_help_text = "Email address, channel or Message-ID"
     ordering = ["-pk"]
     inlines = [FactInline, EventInline]
     fieldsets = [
@@ -77,13 +80,10 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
         return widgets.exclude_fields(super().get_fieldsets(request, obj), absent_fields)
 
     def get_search_results(self, request, queryset, search_term):
-        """Search by subscriber or Message-ID, neither of which has an index on letters."""
         if message_ids.is_ours(search_term):
             letter = process.letter_by_message_id(search_term)
             return queryset.filter(pk=letter and letter.pk), False
-        if not search_term:
-            return queryset, False
-        return widgets.filter_by_address(request, queryset, search_term), False
+        return super().get_search_results(request, queryset, search_term)
 
     @display(description="Email")
     def letter_to(self, letter):
@@ -95,7 +95,7 @@ class LetterAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin
 
 
 @admin.register(LetterFact)
-class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
+class LetterFactAdmin(widgets.AddressSearchMixin, widgets.ReadOnlyMixin, BaseModelAdmin):
     """Delivery reports, also those whose email is not known."""
 
     list_display = ["letter_to", widgets.fact_badge, "grade", "status", "reply", "noted_at", "via"]
@@ -103,22 +103,18 @@ class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelA
     list_filter = [
         ("kind", ChoicesDropdownFilter),
         ("grade", ChoicesDropdownFilter),
-        ("noted_at", widgets.DaysFilter),
     ]
+    date_hierarchy = "noted_at"
     list_filter_options = {"kind": {"horizontal": True}, "grade": {"horizontal": True}}
     list_filter_submit = True
     list_select_related = ["letter__subscriber"]
-    search_fields = ["reply"]
+    subscriber_field = "letter__subscriber"
     search_help_text = "Email address with @, or words of the server reply"
 
     def get_search_results(self, request, queryset, search_term):
-        """Search by subscriber, or by the words of a mail server."""
         if "@" in search_term:
-            rows = widgets.filter_by_address(request, queryset, search_term, "letter__subscriber")
-            return rows, False
-        if search_term:
-            queryset = queryset.exclude(grade="").filter(reply__icontains=search_term)
-        return queryset, False
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(reply__icontains=search_term), False
 
     @display(description="Email to")
     def letter_to(self, fact):
@@ -126,3 +122,42 @@ class LetterFactAdmin(widgets.LargeTableMixin, widgets.ReadOnlyMixin, BaseModelA
             return "unknown email"
         url = reverse("admin:subscriptions_letter_change", args=[fact.letter_id])
         return widgets.link(url, fact.letter.subscriber)
+
+
+@admin.register(Seal)
+class SuppressedAddressAdmin(BaseModelAdmin):
+    """The suppression list. Addresses cannot be read, but a whole one can be searched for."""
+
+    list_display = ["short_hash", "reason", "at"]
+    search_fields = ["seal"]
+    search_help_text = "Whole email address"
+    ordering = ["-at"]
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        try:
+            entries = suppression_list.entries_for(addresses.normalise(search_term))
+        except ValidationError:
+            entries = Seal.objects.none()
+        return queryset.filter(pk__in=entries.values("pk")), False
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        """An entry of an invitation stays, or an address could be invited again and again."""
+        is_invitation = obj is not None and obj.reason == Seal.Reason.INVITED
+        return not is_invitation and super().has_delete_permission(request, obj)
+
+    @display(description="Hash")
+    def short_hash(self, entry):
+        return f"{entry.seal[:8]}…"
+
+    @display(description="Reason")
+    def reason(self, entry):
+        text = entry.get_reason_display()
+        return format_html('<span class="inline-block min-w-32">{}</span>', text)

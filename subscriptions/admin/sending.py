@@ -74,7 +74,6 @@ class SendingAdmin(ReadOnlyMixin, BaseModelAdmin):
             title="Sending",
             status=state,
             queues=queues,
-            slowed=status.slowed_providers(now),
             switch=self._buttons(state.grade) if self.has_switch_permission(request) else [],
             history=LogEntry.objects.filter(content_type=content_type).select_related("user")[:10],
         )

@@ -1,12 +1,8 @@
 """What admin pages share: badges of states, filters, and bases of lists and inlines."""
 
 from contextlib import suppress
-from datetime import MAXYEAR, MINYEAR, UTC, datetime, time, timedelta
-from functools import cached_property
 
-from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
@@ -16,15 +12,11 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter
 from unfold.decorators import display
-from unfold.utils import parse_date_str
-from unfold.views import ChangeList
 
-from subscriptions import addresses, db
+from subscriptions import addresses
 from subscriptions.models import Letter, Subscriber
 
-MAX_MATCHES = 20  # A search shows the emails of so many subscribers.
 SUPPRESSED = "blocked"  # The panel's word for this state.
 
 #: Tones (see templates/admin/badge.html), and the states of subscribers and letters and the kinds
@@ -58,123 +50,25 @@ class ReadOnlyInline(ReadOnlyMixin, TabularInline):
     extra = 0
 
 
-# ---- Lists of large tables
+class AddressSearchMixin:
+    """Finds rows by a part of their subscriber's address or title, the domain in both spellings.
 
-
-class CappedPaginator(Paginator):
-    """Pages of the first rows only: counting many millions takes seconds.
-
-    Finds the primary keys first, by an index, and a page's rows by these, so that joins and
-    annotations are only computed for rows that are shown.
+    Asks for the subscribers first, which is fast: Django's search would compare each row.
     """
 
-    MAX_ROWS = 2_000
-    template_name = "admin/first_pages.html"
+    subscriber_field = "subscriber"
+    search_fields = ["subscriber__email"]  # Without fields, there is no search.
+    search_help_text = "Email address or channel"
 
-    @cached_property
-    def pks(self):
-        return list(self.object_list.values_list("pk", flat=True)[: self.MAX_ROWS + 1])
-
-    @cached_property
-    def count(self):
-        return min(len(self.pks), self.MAX_ROWS)
-
-    @property
-    def has_more(self) -> bool:
-        return len(self.pks) > self.MAX_ROWS
-
-    def page(self, number):
-        number = self.validate_number(number)
-        ids = self.pks[: self.count][(number - 1) * self.per_page :][: self.per_page]
-        return self._get_page(self.object_list.filter(pk__in=ids), number, self)
-
-
-class LargeChangeList(ChangeList):
-    def get_results(self, request):
-        super().get_results(request)
-        if not self.multi_page:  # Then Django would query all rows again.
-            self.result_list = self.queryset.filter(pk__in=self.paginator.pks)
-        self.full_result_count = self.result_count  # Or the page would show the first rows as all.
-
-    def get_ordering_field(self, field_name):
-        """Ignore orderings in the URL by columns that are not sortable."""
-        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
-
-
-class LargeTableMixin:
-    """For lists of tables that grow without end. List only fast columns in `sortable_by`."""
-
-    paginator = CappedPaginator
-    list_per_page = 50
-    show_full_result_count = False
-    sortable_by = []
-
-    def get_changelist(self, request, **kwargs):
-        return LargeChangeList
-
-
-class DaysFilter(RangeDateFilter):
-    """Rows with a moment on a range of UTC days, both included."""
-
-    def queryset(self, request, queryset):
-        if first_day := self.start_of("from"):
-            queryset = queryset.filter(**{f"{self.field_path}__gte": first_day})
-        if last_day := self.start_of("to"):
-            queryset = queryset.filter(**{f"{self.field_path}__lt": last_day + timedelta(days=1)})
-        return queryset
-
-    def start_of(self, bound):
-        """Return when the first or last day begins in UTC, or None."""
-        text = self.used_parameters.get(f"{self.parameter_name}_{bound}")
-        day = parse_date_str(text) if text else None
-        if day is None or day.year in (MINYEAR, MAXYEAR):  # Date arithmetic would overflow.
-            return None
-        return datetime.combine(day, time.min, UTC)
-
-
-class LetterDayFilter(DaysFilter):
-    """Letters of a range of days. There is no index on days, but ids grow with age."""
-
-    pk_name = "pk"
-    MAX_EARLIER, MAX_LATER = timedelta(days=2), timedelta(days=3)  # Creation, relative to the day.
-
-    def queryset(self, request, queryset):
-        if first_day := self.start_of("from"):
-            pk = db.first_id_since(Letter, "created_at", first_day - self.MAX_EARLIER)
-            queryset = queryset.filter(**{f"{self.pk_name}__gte": pk}, day__gte=first_day.date())
-        if last_day := self.start_of("to"):
-            pk = db.first_id_since(Letter, "created_at", last_day + self.MAX_LATER)
-            queryset = queryset.filter(**{f"{self.pk_name}__lt": pk}, day__lte=last_day.date())
-        return queryset
-
-
-class LetterStateFilter(ChoicesDropdownFilter):
-    """Letters in a state. No index has the state, so add a condition that has an index."""
-
-    def queryset(self, request, queryset):
-        rows = super().queryset(request, queryset)
-        prefix, state = self.field_path.removesuffix("state"), self.value()
-        if state in Letter.OPEN:
-            return rows.filter(**{f"{prefix}ended_at": None})
-        if state in (None, "", Letter.State.ACCEPTED):
-            return rows
-        return rows.exclude(**{f"{prefix}reason": ""})
-
-
-def filter_by_address(request, queryset, term, field_name="subscriber"):
-    """Filter rows by a part of the address, or title, of their subscriber, in this field.
-
-    Asks for the rows of a few subscribers by id: no index leads from a part of an address to
-    millions of rows. An international domain is found in both spellings.
-    """
-    with suppress(ValidationError):  # A part of an address is searched as it is.
-        term = addresses.normalise(term)
-    subscribers = Subscriber.objects.filter(Q(email__icontains=term) | Q(title__icontains=term))
-    ids = list(subscribers.order_by("-pk").values_list("pk", flat=True)[: MAX_MATCHES + 1])
-    if len(ids) > MAX_MATCHES:
-        text = f"More than {MAX_MATCHES} addresses match. Only the newest {MAX_MATCHES} are shown."
-        messages.info(request, text)
-    return queryset.filter(**{f"{field_name}__in": ids[:MAX_MATCHES]})
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        with suppress(ValidationError):  # A part of an address is searched as it is.
+            search_term = addresses.normalise(search_term)
+        subscribers = Subscriber.objects.filter(
+            Q(email__icontains=search_term) | Q(title__icontains=search_term)
+        )
+        return queryset.filter(**{f"{self.subscriber_field}__in": subscribers}), False
 
 
 def count_subquery(queryset, field_name):

@@ -1,1 +1,1 @@
-"""The delivery of letters: queue, state transitions, worker, recovery."""
+"""The delivery of letters: queue, state transitions, worker, transports."""

@@ -2,7 +2,7 @@
 
 Both are one row, which the transaction of the final check reads, so that stopping works at once in
 all workers. While the operator has stopped sending, no letter is planned, superseded or ended as
-late either: after a restored backup, nobody knows yet which letters were sent (reconcile.py).
+late either: after a restored backup, nobody has said yet which days count as sent.
 """
 
 import logging
@@ -60,6 +60,12 @@ def resume(operator: str, now) -> None:
             sending.resumed_at = now
         sending.stopped_at, sending.stopped_by, sending.retry_at = None, "", None
     logger.warning("Sending resumed by %s", operator)
+
+
+def note_skipped(day) -> None:
+    """Record the last day that was counted as sent after a restored backup."""
+    with _locked_sending() as sending:
+        sending.skipped_until = day
 
 
 def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:

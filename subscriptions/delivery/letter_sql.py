@@ -28,7 +28,7 @@ def update_states(letters, fields: Mapping, rows: Sequence[Mapping], now, note: 
     old_state = letters[0].state
     update, values = _update(letters, old_state, fields, rows)
     event_sql = (
-        f"INSERT INTO {_EVENTS} (letter_id, at, was, became, attempt, note) "
+        f"INSERT INTO {_EVENTS} (letter_id, at, old_state, new_state, attempt, note) "
         f"SELECT id, %s, %s, %s, attempt, %s FROM "
     )
     event_values = [_adapt(now), old_state, fields["state"], note]

@@ -1,8 +1,7 @@
 """The Message-ID of a letter, which is the same if its row is lost and created again.
 
-A digest's is a keyed hash of its subscriber and day alone. So it can be looked for without a row
-after a restored backup (reconcile.py), and the recipient's mail program recognises a resend. It
-does not reveal who the subscriber is.
+A digest's is a keyed hash of its subscriber and day alone. So the recipient's mail program
+recognises a resend, also after a restored backup. It does not reveal who the subscriber is.
 """
 
 import re

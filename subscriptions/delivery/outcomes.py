@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 
-from subscriptions.delivery import circuit_breaker, suppress, throttling, transitions
-from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery import circuit_breaker, suppress, sweep, transitions
 from subscriptions.delivery.transitions import ConcurrentUpdate
 from subscriptions.delivery.transports.base import DeliveryResult
 from subscriptions.mail import render
@@ -37,18 +36,16 @@ def record(letter: Letter, now: datetime, result: DeliveryResult, *, is_probe=Fa
             if not transitions.end([letter], State.FAILED, reason, now, **fields):
                 raise ConcurrentUpdate
         case "deferred":
-            retry_at = _back_off(result, letter.recipient, now, is_probe)
+            retry_at = _back_off(result, now, is_probe)
             transitions.put_back(letter, now, retry_at=retry_at, note=result.reply, **fields)
         case "unknown":
             sweep.mark_uncertain(letter, now, note=result.reply, **fields)
 
 
-def _back_off(result, recipient, now, is_probe) -> datetime | None:
-    """Slow down the provider, or all sending. Return until when the provider gets nothing."""
+def _back_off(result, now, is_probe) -> datetime | None:
+    """Pause all sending if need be. Return when to try again, if the server said so."""
     if result.retry_after is not None:
         return now + timedelta(seconds=min(result.retry_after, MAX_RETRY_AFTER))
-    if result.scope == "provider":
-        return throttling.slow_down(throttling.provider_of(recipient), result.reply, now)
     if result.scope == "us":
         circuit_breaker.open(result.trouble, result.reply, now, is_probe=is_probe)
     elif is_probe and result.is_temporary_rcpt:

@@ -1,14 +1,13 @@
 """Create, cancel and deliver letters.
 
-worker/rounds.py delivers them, transitions.py changes their state, recovery/sweep.py resolves those
-whose outcome is unknown.
+worker.py delivers them, transitions.py changes their state, sweep.py resolves those whose outcome
+is unknown.
 """
 
 from django.db import transaction
 
-from subscriptions.delivery import clock, transitions
-from subscriptions.delivery.recovery.sweep import sweep
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import clock, transitions, worker
+from subscriptions.delivery.sweep import sweep
 from subscriptions.models import Letter, LetterEvent, Subscriber
 
 __all__ = ["cancel", "create", "deliver", "sweep"]
@@ -39,7 +38,7 @@ def deliver(letter_id: int, now) -> bool:
 
     Delivery starts at `now`; later events get later times.
     """
-    return rounds.deliver_due(clock.running_from(now), ids=[letter_id])["accepted"] == 1
+    return worker.deliver_due(clock.running_from(now), ids=[letter_id])["accepted"] == 1
 
 
 def cancel(subscriber: Subscriber, reason: str, now, kinds=None) -> int:

@@ -46,10 +46,10 @@ def freeze(letter: Letter, content: render.Content, now: datetime) -> FrozenMess
     if letter.subscriber.channel or content.payload:  # Emails hold links of their subscriber.
         if not (letter.subscriber.channel and content.payload):
             raise render.NoContent("not for a channel")
-        return FrozenMessage(content.payload, message_id, now, content.item_ids)
+        return FrozenMessage(content.payload, message_id, now)
     mime = render.as_bytes(content, to=letter.recipient, message_id=message_id, date=now)
     mime = esps.headers(letter.pk, message_id) + mime
-    return FrozenMessage(mime, message_id, now, content.item_ids)
+    return FrozenMessage(mime, message_id, now)
 
 
 def _compose(kind, letters, now) -> Iterator[render.Content | Exception]:

@@ -1,21 +1,16 @@
-"""How long delivery keeps its records: events, delivery reports, letters and journals.
+"""How long delivery keeps its records: events, delivery reports and letters.
 
 Only records of ended letters are deleted, in batches with a short transaction each, so that nobody
 waits and an interrupted purge can continue. sweep.py deletes the bytes of letters.
 """
-
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from subscriptions.db import first_id_since
-from subscriptions.delivery.recovery import journal
-from subscriptions.models import Letter, LetterEvent, LetterFact, Provider
+from subscriptions.models import Letter, LetterEvent, LetterFact
 
-KEEP_JOURNALS = timedelta(days=14)
-KEEP_PROVIDERS = timedelta(days=30)  # An old rate limit says nothing about today.
 BATCH = 100  # Letters: with their digests and picks, a tenth of a second.
 EVENT_BATCH = 2_000
 MAX_BATCHES = 5_000  # Of one kind in one purge: minutes. It runs each hour.
@@ -29,10 +24,8 @@ def purge(now) -> None:
     A letter's events are deleted together, so that its history is complete or absent. The digest of
     a letter is deleted with it.
     """
-    Provider.objects.filter(counted_at__lt=now - KEEP_PROVIDERS).delete()
     _purge_events(now - settings.KEEP_EVENTS)
     _purge_letters(now - settings.KEEP_LETTERS)
-    journal.purge(journal.folder_of_journals(), now - KEEP_JOURNALS)
     LetterFact.objects.filter(noted_at__lt=now - settings.KEEP_EVENTS).delete()
 
 

@@ -8,8 +8,7 @@ from django.db.models import Count, Min, Q
 from django.utils.formats import date_format
 
 from subscriptions.delivery import circuit_breaker
-from subscriptions.delivery.throttling import provider_of
-from subscriptions.models import Letter, LetterFact, Provider
+from subscriptions.models import Letter, LetterFact
 
 State = Letter.State
 
@@ -68,27 +67,11 @@ def queues(now: datetime) -> list[Queue]:
             case State.PLANNED:
                 text = f"the first is due {_at(row['next'])}"
             case State.UNCERTAIN:
-                text = f"the first is looked up {_at(row['next'])}"
+                text = f"the first is checked {_at(row['next'])}"
             case _:
                 text = f"the first lease ends {_at(row['lease'])}"
         open_queues.append(Queue(row["state"], State(row["state"]).label, row["count"], text))
     return open_queues
-
-
-def slowed_providers(now: datetime) -> list[tuple[Provider, str]]:
-    """Return the providers that get fewer letters, or none for now, each with a description."""
-    providers = []
-    for provider in Provider.objects.order_by("name"):
-        phrases = []
-        if provider.held_until is not None and provider.held_until > now:
-            phrases.append(f"nothing until {utc(provider.held_until)}")
-        if (limit := provider.limit()) is not None:
-            phrases.append(f"{limit:,.0f} emails a minute")
-        if phrases and provider.reply:
-            phrases.append(f"its reply: {provider.reply}")
-        if phrases:
-            providers.append((provider, "; ".join(phrases)))
-    return providers
 
 
 def describe(letter: Letter, now: datetime) -> str:
@@ -105,15 +88,9 @@ def describe(letter: Letter, now: datetime) -> str:
                 f"The worker waits until {utc(letter.lease_until)}."
             )
         case State.UNCERTAIN:
-            if letter.subscriber.channel:  # Nothing can be looked up there.
-                is_last = letter.repeats >= settings.MAX_REPEATS
-                step = "Delivery ends" if is_last else "The same message is posted once more"
-                return f"Nobody knows whether it arrived. {step} {_at(letter.next_try_at)}."
-            step = "If that does not tell, the same email is sent once more."
-            if letter.repeats >= settings.MAX_REPEATS:
-                step = "If that does not tell, delivery ends, and its papers are not sent again."
-            lookup = f"it will be looked up {_at(letter.next_try_at)}"
-            return f"Nobody knows yet whether it arrived; {lookup}. {step}"
+            is_last = letter.repeats >= settings.MAX_REPEATS
+            step = "Delivery ends" if is_last else "The same bytes are sent once more"
+            return f"Nobody knows whether it arrived. {step} {_at(letter.next_try_at)}."
         case State.ACCEPTED:
             return _describe_accepted(letter, server)
         case State.SKIPPED:
@@ -130,12 +107,6 @@ def _describe_planned(letter, now):
     sending = sending_status(now)
     if sending.grade == "stopped":
         return f"It waits: {sending.text[0].lower()}{sending.text[1:]}"
-    held_providers = Provider.objects.filter(held_until__gt=now)
-    if (provider := held_providers.filter(name=provider_of(letter.recipient)).first()) is not None:
-        return (
-            f"It waits: {provider.name} takes nothing until {utc(provider.held_until)}. "
-            f"It will be tried {_at(letter.next_try_at)}."
-        )
     if sending.grade == "tripped" and not letter.subscriber.channel:
         return f"It waits. {sending.text}"
     if letter.next_try_at > now:
@@ -145,6 +116,8 @@ def _describe_planned(letter, now):
 
 
 def _describe_accepted(letter, server):
+    if letter.reason == Letter.COUNTED_AS_SENT:
+        return f"It was {letter.reason}: nobody knows whether it was sent."
     sentences = [f"The {server} accepted it {_at(letter.ended_at)}."]
     if letter.repeats:
         sentences += ["It was unknown whether an earlier attempt arrived: they may get it twice."]

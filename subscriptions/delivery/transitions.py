@@ -8,7 +8,6 @@ its lease can change nothing. letter_sql.py has the statements.
 import logging
 import sys
 import zlib
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from subscriptions import hooks
-from subscriptions.delivery import letter_sql, throttling
+from subscriptions.delivery import letter_sql
 from subscriptions.mail import kinds
 from subscriptions.models import Letter, Message, MimeBatch, Subscriber
 from subscriptions.models.delivery import reported_ids
@@ -38,8 +37,7 @@ ZSTD_OPTIONS = {
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=15)  # Ten minutes for a reply, and two to record it, fit in.
-MAX_POSTPONED = 500  # In one claim: the transaction must be short.
+LEASE = timedelta(minutes=15)  # Ten minutes for a reply, and some to record it, fit in.
 SUSPECT_AFTER = 2  # Failed attempts after which a letter is claimed alone.
 MAX_FAILED_ATTEMPTS = 5
 BROKEN = "broken"  # Start of the reason of a letter whose attempts all failed.
@@ -91,8 +89,6 @@ def claim(
     ids: Sequence[int] | None = None,
     *,
     medium: Q = Letter.EMAILS,
-    looks_for_awaited: bool = True,
-    is_counting: bool = True,
 ) -> tuple[list[Letter], bool]:
     """Claim up to `limit` due letters of a medium, or of `ids`, in the caller's transaction.
 
@@ -100,18 +96,17 @@ def claim(
     digests that have waited longest, messages of operators last. Letters that are late or no
     longer wanted end here, and so do resends that are known to have arrived. Without `ids`,
     `crash_suspects` are left out.
-
-    A caller that claims many times a second can skip looking for awaited letters, and counting for
-    providers, most of the time.
     """
     claimed: list[Letter] = []
-    postponed_counts: Counter[str] = Counter()  # Letters by provider.
     due_letters = Letter.objects.due(now).filter(medium).order_by("next_try_at", "pk")
     due_letters = due_letters.select_for_update(skip_locked=True, of=("self",))
-    for queue in _queues(ids, looks_for_awaited):
-        while (room := limit - len(claimed)) > 0 and postponed_counts.total() < MAX_POSTPONED:
+    for queue in _queues(ids):
+        while (room := limit - len(claimed)) > 0:
             letters = list(due_letters.filter(queue).prefetch_related("subscriber")[:room])
-            claimed += _claim(letters, now, postponed_counts if is_counting else None)
+            sendable_letters = _sendable_letters(letters, now)
+            rows = [{"attempt": letter.attempt + 1} for letter in sendable_letters]
+            fields = {"rows": rows, "lease_until": now + LEASE}
+            claimed += change_state(sendable_letters, State.CLAIMED, now, **fields)
             if len(letters) < room:
                 break
         else:
@@ -119,13 +114,16 @@ def claim(
     return claimed, True
 
 
-def _queues(ids, looks_for_awaited) -> list[Q]:
+def _queues(ids) -> list[Q]:
     """Return the queues to claim from: letters that a person waits for, digests, messages."""
     if ids is not None:
         return [Q(pk__in=ids)]
     is_message = Q(kind=Letter.Kind.MESSAGE)
-    awaited = [Q(~is_message, day__isnull=True)] if looks_for_awaited else []
-    queues = [*awaited, Q(day__isnull=False), Q(is_message, day__isnull=True)]
+    queues = [
+        Q(~is_message, day__isnull=True),
+        Q(day__isnull=False),
+        Q(is_message, day__isnull=True),
+    ]
     return [Q(queue, failed_attempts__lt=SUSPECT_AFTER) for queue in queues]
 
 
@@ -137,16 +135,6 @@ def crash_suspects(now: datetime, medium: Q = Letter.EMAILS, limit: int = 10) ->
     """
     due = Letter.objects.due(now).filter(medium, failed_attempts__gte=SUSPECT_AFTER)
     return list(due.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
-
-
-def _claim(letters, now, postponed_counts) -> list[Letter]:
-    """Claim the locked letters that may be sent now; end or postpone the others."""
-    sendable_letters = _sendable_letters(letters, now)
-    if postponed_counts is not None:
-        sendable_letters, later_letters = throttling.admit(sendable_letters, now, postponed_counts)
-        Letter.objects.bulk_update(later_letters, ["next_try_at"])
-    rows = [{"attempt": letter.attempt + 1} for letter in sendable_letters]
-    return change_state(sendable_letters, State.CLAIMED, now, rows=rows, lease_until=now + LEASE)
 
 
 def _sendable_letters(letters, now) -> list[Letter]:
@@ -188,23 +176,19 @@ def skip_reason(letter: Letter, subscriber: Subscriber, now) -> str:
 
 @dataclass(frozen=True)
 class FrozenMessage:
-    """The bytes of a letter, with the Message-ID and time that are in them.
-
-    `item_ids` says what the content was about. It is not stored with the bytes.
-    """
+    """The bytes of a letter, with the Message-ID and time that are in them."""
 
     mime: bytes
     message_id: str
     frozen_at: datetime
-    item_ids: Sequence[str] | None = None
 
 
 @dataclass
 class FinalCheck:
-    """The letters that may be sent, and those to check again. No others may be sent."""
+    """The letters that may be sent, and those whose subscriber's row others have locked."""
 
     passed: list[Letter]
-    waiting: list[Letter]
+    locked: list[Letter]
 
 
 def final_check(
@@ -215,8 +199,10 @@ def final_check(
     Call in a transaction. It takes the lock that unsubscribing takes, so that a subscriber who has
     unsubscribed by then gets no end of data. The lease starts anew, so that nobody treats a letter
     as uncertain while the server may still reply. If others have locked the subscriber's row (a
-    change of preferences, say), the letter waits.
+    change of preferences, say), it is tried again later.
     """
+    if not letters:
+        return FinalCheck([], [])
     is_active_by_id = letter_sql.lock_subscribers(letters)
     unsure_letters = []
     for letter in letters:
@@ -225,21 +211,21 @@ def final_check(
         if is_active is not None and not (is_for_all_active and is_active):
             unsure_letters.append(letter)
     subscribers = Subscriber.objects.in_bulk({letter.subscriber_id for letter in unsure_letters})
-    passed, waiting = [], []
+    passed, locked = [], []
     for letter in letters:
         subscriber = subscribers.get(letter.subscriber_id)
         if letter.lease_until <= now:
             continue  # The sweeper handles its row.
         if letter.subscriber_id not in is_active_by_id:
             if Subscriber.objects.filter(pk=letter.subscriber_id).exists():
-                waiting.append(letter)
+                locked.append(letter)
         elif letter.closes_at <= now:
             end([letter], State.MISSED, "its day ended first", now)
         elif subscriber is not None and (reason := skip_reason(letter, subscriber, now)):
             end([letter], State.SKIPPED, reason, now)
         else:
             passed.append(letter)
-    return FinalCheck(_freeze_and_pass(passed, frozen, now), waiting)
+    return FinalCheck(_freeze_and_pass(passed, frozen, now), locked)
 
 
 def _freeze_and_pass(letters, frozen, now) -> list[Letter]:
@@ -299,32 +285,36 @@ def end(
     state: str,
     reason: str,
     now: datetime,
-    *,
-    is_surely_unsent: bool = False,
     **fields,
 ) -> list[Letter]:
     """End letters, all from one state. Return those that changed.
 
-    Papers of letters that surely were not sent may be sent again. A letter that was resent may have
-    been sent, and an uncertain one unless the caller knows. If a resend fails, the letter is
-    uncertain again, with the reason, until the next sweep looks it up.
+    Papers of letters that surely were not sent may be sent again. An uncertain letter, or one that
+    was resent, may have arrived. If a resend fails, the letter ends as unknown, with the reason.
     """
     is_uncertain = letters and letters[0].state == State.UNCERTAIN
-    is_unsent = state != State.ACCEPTED and (is_surely_unsent or not is_uncertain)
-    reason = reason[:300]
-    resent = [letter for letter in letters if letter.repeats and is_unsent and not is_uncertain]
-    letters = [letter for letter in letters if letter not in resent]
-    fields |= {"note": reason, "reason": reason}
+    may_have_arrived = [letter for letter in letters if letter.repeats and not is_uncertain]
+    if state != State.ACCEPTED and may_have_arrived:
+        unknown_reason = f"{Letter.UNKNOWN}, once resent: {reason}"
+        surely_unsent = [letter for letter in letters if letter not in may_have_arrived]
+        with transaction.atomic(savepoint=False):
+            failed_letters = _end(may_have_arrived, State.FAILED, unknown_reason, now, **fields)
+            return failed_letters + end(surely_unsent, state, reason, now, **fields)
     with transaction.atomic(savepoint=False):
-        uncertain_letters = change_state(resent, State.UNCERTAIN, now, next_try_at=now, **fields)
-        ended_letters = change_state(letters, state, now, ended_at=now, **fields)
-        unsent_ids = [letter.id for letter in ended_letters if is_unsent and letter.repeats == 0]
-        if unsent_ids:
+        ended_letters = _end(letters, state, reason, now, **fields)
+        if ended_letters and state != State.ACCEPTED and not is_uncertain:
+            unsent_ids = [letter.id for letter in ended_letters]
             for callback in hooks.on_not_sent:
                 callback(unsent_ids)
             # By then, no letter is locked: others lock the subscriber first.
             transaction.on_commit(partial(_reschedule_monthly, unsent_ids, now), robust=True)
-    return ended_letters + uncertain_letters
+    return ended_letters
+
+
+def _end(letters, state, reason, now, **fields) -> list[Letter]:
+    reason = reason[:300]
+    fields |= {"note": reason, "reason": reason, "ended_at": now}
+    return change_state(letters, state, now, **fields)
 
 
 def _reschedule_monthly(letter_ids, now):
@@ -385,16 +375,12 @@ def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]
     return change_state(letters, State.PLANNED, now, next_try_at=now, note=note)
 
 
-def record_failed_attempt(letter: Letter, now: datetime, note: str = "", **ending) -> None:
-    """Put back a letter whose attempt failed; after too many, end it. Raises ConcurrentUpdate.
-
-    `ending` are further arguments of `end`.
-    """
+def record_failed_attempt(letter: Letter, now: datetime, note: str = "") -> None:
+    """Put back a letter whose attempt failed; after too many, end it. Raises ConcurrentUpdate."""
     failed_attempts = letter.failed_attempts + 1
     if failed_attempts < MAX_FAILED_ATTEMPTS:
         return put_back(letter, now, failed_attempts=failed_attempts, note=note)
-    reason = f"{BROKEN}: {note or 'it could not be written'}"
-    if not end([letter], State.FAILED, reason, now, **ending):
+    if not end([letter], State.FAILED, f"{BROKEN}: {note or 'it could not be written'}", now):
         raise ConcurrentUpdate
     logger.error("Email %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)
 

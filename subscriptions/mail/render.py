@@ -33,15 +33,13 @@ class NoContent(Exception):
 class Content:
     """An email without recipient and date. The parts are encoded, in pieces to be joined.
 
-    `item_ids` are the ids of its papers, for hooks.on_reconciled. `payload` is a message to a
-    channel, which has no parts and headers.
+    `payload` is a message to a channel, which has no parts and headers.
     """
 
     subject: str
     quoted_text: Sequence[bytes]
     quoted_html: Sequence[bytes]
     headers: tuple[tuple[str, str], ...]
-    item_ids: Sequence[str] | None = None
     payload: bytes = b""
 
     @classmethod

@@ -1,7 +1,7 @@
 """Subscribers, topics, consents, letters, and the state of delivery."""
 
 from subscriptions.models.consents import Consent, Move
-from subscriptions.models.delivery import LetterFact, Provider, Sending
+from subscriptions.models.delivery import LetterFact, Sending
 from subscriptions.models.groups import Group, Invitation, Membership
 from subscriptions.models.letters import Letter, LetterEvent, MimeBatch
 from subscriptions.models.messages import Message

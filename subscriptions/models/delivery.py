@@ -1,12 +1,9 @@
-"""Reports about sent letters, and limits on sending."""
+"""Reports about sent letters, and the switch of sending."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Coalesce
 
 from subscriptions.models.letters import Letter
 
@@ -45,7 +42,7 @@ class LetterFact(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     grade = models.CharField("bounce type", max_length=6, choices=Grade, blank=True)
     status = models.CharField(max_length=15, blank=True, help_text="Such as 5.1.1 (RFC 3463).")
-    reply = models.CharField("server reply", db_column="said", max_length=300, blank=True)
+    reply = models.CharField("server reply", max_length=300, blank=True)
     at = models.DateTimeField(null=True, blank=True, help_text="When it happened, as reported.")
     noted_at = models.DateTimeField("received at", db_index=True)
     via = models.CharField("source", max_length=20, help_text="Mail, or a provider's name.")
@@ -87,48 +84,6 @@ def reported_ids(letter_ids: Collection[int]) -> set[int]:
     return set(facts.values_list("letter_id", flat=True))
 
 
-def reported_message_ids(message_ids: Collection[str], since) -> dict[str, datetime]:
-    """Return a dict: Message-ID with reports since then -> moment of the oldest."""
-    facts = LetterFact.objects.filter(noted_at__gte=since).order_by("-noted_at")
-    rows = facts.values_list(Coalesce("letter__message_id", "message_id"), "noted_at")
-    return {message_id: noted_at for message_id, noted_at in rows if message_id in message_ids}
-
-
-MINUTE = timedelta(minutes=1)
-
-
-class Provider(models.Model):
-    """A mailbox provider with a rate limit: the operator's, or one that it asked for."""
-
-    name = models.CharField(max_length=255, primary_key=True)
-    held_until = models.DateTimeField(null=True, blank=True)
-    complaints = models.PositiveIntegerField(default=0, help_text="In a row, without a success.")
-    reply = models.CharField(db_column="said", max_length=300, blank=True)
-    pace = models.FloatField(null=True, blank=True, help_text="Letters a minute.")
-    faster_at = models.DateTimeField(null=True, blank=True, help_text="When the pace may rise.")
-    allowance = models.FloatField(default=0, help_text="How many may leave at once.")
-    counted_at = models.DateTimeField()
-
-    def __str__(self):
-        return self.name
-
-    def limit(self) -> float | None:
-        """Return the lower of both limits, in letters a minute."""
-        limits = [self.pace, settings.PROVIDER_RATES.get(self.name)]
-        return min((limit for limit in limits if limit is not None), default=None)
-
-    def refill(self, now) -> None:
-        """Increase the allowance by the time since it was counted: to a minute's worth at most.
-
-        It does not grow while the provider is held, nor if the clock was set back.
-        """
-        limit = self.limit()
-        if limit is not None:
-            minutes = max(0.0, (now - self.counted_at) / MINUTE)
-            self.allowance = min(self.allowance + limit * minutes, max(1.0, limit))
-        self.counted_at = max(now, self.held_until or now)
-
-
 ALARMING_AFTER = 3  # In a row. Servers that are unreachable less often are no alarm.
 
 
@@ -140,8 +95,11 @@ class Sending(models.Model):
     resumed_at = models.DateTimeField(
         null=True, blank=True, help_text="When letters might leave again, after they were stopped."
     )
+    skipped_until = models.DateField(
+        null=True, blank=True, help_text="The last day that was counted as sent after a backup."
+    )
     trouble = models.CharField(max_length=12, blank=True, help_text="What tripped the breaker.")
-    reply = models.CharField(db_column="said", max_length=300, blank=True)
+    reply = models.CharField(max_length=300, blank=True)
     failures = models.PositiveIntegerField(default=0, help_text="How often in a row.")
     retry_at = models.DateTimeField(null=True, blank=True, help_text="When one try is made again.")
 

@@ -9,10 +9,7 @@ class Invitation(models.Model):
     """An operator's invitation of an address. Deleted with its subscriber."""
 
     subscriber = models.OneToOneField(
-        # By the database, here and below: the previous version erases subscribers.
-        Subscriber,
-        on_delete=models.DB_CASCADE,
-        related_name="invitation",
+        Subscriber, on_delete=models.DB_CASCADE, related_name="invitation"
     )
     invited_by = models.CharField(max_length=150, help_text="The inviting account.")
     name = models.CharField(max_length=60, blank=True, default="", db_default="")

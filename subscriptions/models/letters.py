@@ -19,9 +19,6 @@ class MimeBatch(models.Model):
     created_at = models.DateTimeField()
     mime = models.BinaryField(help_text="Zstandard with its checksum, one letter after the other.")
 
-    class Meta:
-        db_table = "subscriptions_volley"
-
     def __str__(self):
         return f"Batch {self.pk}"
 
@@ -57,6 +54,8 @@ class Letter(models.Model):
     UNKNOWN = "unknown"
     #: Start of the reason of a failed letter that the mail server refused for good.
     REFUSED = "refused"
+    #: The reason of an accepted digest of a day that a restored backup does not know.
+    COUNTED_AS_SENT = "counted as sent after a restored backup"
     #: Replaces the address in `to` when that is erased.
     FORGOTTEN_ADDRESS = "elsewhere"
     #: The open states in which the end of data cannot have been sent.
@@ -100,7 +99,7 @@ class Letter(models.Model):
         "attempts", default=0, help_text="How often a worker took it."
     )
     failed_attempts = models.PositiveIntegerField(
-        db_column="stumbles", default=0, help_text="Attempts that ended in a crash or an error."
+        default=0, help_text="Attempts that ended in a crash or an error."
     )
     repeats = models.PositiveSmallIntegerField(
         "resends", default=0, help_text="How often the same email was sent again."
@@ -114,13 +113,12 @@ class Letter(models.Model):
         null=True,
         blank=True,
         on_delete=models.DO_NOTHING,
-        db_column="volley_id",
         db_constraint=False,
         db_index=False,
         help_text="Where its bytes are stored from handing over until it ends.",
     )
     mime_offset = models.PositiveIntegerField(
-        db_column="mime_at", default=0, help_text="Where its bytes begin in the batch."
+        default=0, help_text="Where its bytes begin in the batch."
     )
     mime_size = models.PositiveIntegerField("size in bytes", default=0)
     left_at = models.DateTimeField("handed over at", null=True, blank=True)
@@ -191,8 +189,8 @@ class LetterEvent(models.Model):
         Letter, on_delete=models.CASCADE, related_name="events", db_constraint=False
     )
     at = models.DateTimeField()
-    old_state = models.CharField(db_column="was", max_length=12, blank=True)
-    new_state = models.CharField(db_column="became", max_length=12)
+    old_state = models.CharField(max_length=12, blank=True)
+    new_state = models.CharField(max_length=12)
     attempt = models.PositiveIntegerField()
     note = models.CharField(max_length=300, blank=True)
 

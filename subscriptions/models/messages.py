@@ -25,8 +25,7 @@ class Message(models.Model):
 
     subject = models.CharField(max_length=120)
     text = models.TextField(max_length=10_000)
-    # By the database: the previous version deletes groups. A message without its group would go to
-    # all subscribers, so it is deleted with the group.
+    # A message without its group would go to all subscribers, so it is deleted with the group.
     group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.DB_CASCADE)
     written_by = models.CharField("by", max_length=150)
     receivers = models.PositiveIntegerField(help_text="As the operator confirmed.")

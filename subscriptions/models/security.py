@@ -16,7 +16,7 @@ class Seal(models.Model):
         INVITED = "invited", "was invited"
 
     seal = models.CharField(max_length=64, primary_key=True, editable=False)
-    reason = models.CharField(db_column="why", max_length=10, choices=Reason)
+    reason = models.CharField(max_length=10, choices=Reason)
     at = models.DateTimeField()
 
     class Meta:

@@ -197,14 +197,13 @@ class Subscriber(models.Model):
 
     asked_at = models.DateTimeField("signed up at", help_text="The latest sign-up.")
     pending_settings = models.JSONField(
-        db_column="asked_for",
         default=dict,
         blank=True,
         help_text="Settings of a new sign-up after unsubscribing, until confirmed.",
     )
     confirmed_at = models.DateTimeField(null=True, blank=True)
     subscribed_at = models.DateTimeField(
-        db_column="began_at", null=True, blank=True, help_text="When they last confirmed a sign-up."
+        null=True, blank=True, help_text="When they last confirmed a sign-up."
     )
     paused_until = models.DateField(null=True, blank=True)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)

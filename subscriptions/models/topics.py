@@ -17,15 +17,7 @@ MAX_QUERY_LENGTH = 20_000  # Characters. A pasted home page has ten thousand.
 class TopicQuerySet(models.QuerySet):
     def curated(self):
         """Filter by topics that every subscriber can choose."""
-        return self.filter(owner__isnull=True, merged_into__isnull=True)
-
-    def merged(self):
-        """Filter by topics that were merged into another. Their slugs redirect there."""
-        return self.filter(merged_into__isnull=False)
-
-    def current_for(self, ids):
-        """Filter by curated topics that have these ids, or that replace topics with these ids."""
-        return self.curated().filter(Q(pk__in=ids) | Q(merged__in=ids)).distinct()
+        return self.filter(owner__isnull=True)
 
     def offered(self):
         """Filter by topics that the forms show to everyone."""
@@ -59,14 +51,6 @@ class TopicQuerySet(models.QuerySet):
     def grouped(self):
         """Return the context of a form: subjects and categories, both evaluated."""
         return {"subjects": list(self.by_subject()), "categories": list(self.of_categories())}
-
-    def current_slugs(self, slugs):
-        """Return the slugs without repeats, those of merged topics replaced."""
-        if not slugs:
-            return []
-        merged_topics = self.merged().filter(slug__in=without_nul(slugs))
-        replacements = dict(merged_topics.values_list("slug", "merged_into__slug"))
-        return list(dict.fromkeys(replacements.get(slug, slug) for slug in slugs))
 
 
 def _is_category(sources):
@@ -110,9 +94,6 @@ class Topic(models.Model):
     owner = models.ForeignKey(
         Subscriber, null=True, blank=True, on_delete=models.CASCADE, related_name="own_topics"
     )
-    merged_into = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="merged"
-    )
 
     objects = TopicQuerySet.as_manager()
 
@@ -139,11 +120,6 @@ class Topic(models.Model):
     def phrase(self):
         """The first phrase of its query."""
         return self.query.partition(",")[0]
-
-    @property
-    def current(self):
-        """The topic itself, or the one that it was merged into."""
-        return self.merged_into or self
 
     def clean(self):
         for field in ("name", "description"):

@@ -37,7 +37,8 @@ USERNAME = re.compile(r"[\w.@+-]+", re.ASCII)
 class RemoteUserMiddleware(middleware.RemoteUserMiddleware):
     """Log in to the panel whoever REMOTE_USER_HEADER names.
 
-    config.client_ip has removed the header unless a trusted proxy sent it.
+    config.client_ip has removed the header unless a trusted proxy sent it. A proxy may remove the
+    visitor's own header under /admin/ only, as the request spells it: not under /%61dmin/.
     """
 
     def process_request(self, request):
@@ -46,7 +47,10 @@ class RemoteUserMiddleware(middleware.RemoteUserMiddleware):
 
     def get_username(self, request):
         name = request.META[settings.REMOTE_USER_HEADER]
-        if not USERNAME.fullmatch(name):  # A comma joins doubled headers.
+        # Of gunicorn, and of waitress and others.
+        raw_path = request.META.get("RAW_URI") or request.META.get("REQUEST_URI", "")
+        # A comma joins doubled headers.
+        if not (raw_path.startswith("/admin/") and USERNAME.fullmatch(name)):
             raise KeyError(settings.REMOTE_USER_HEADER)
         return name
 

@@ -20,7 +20,6 @@ from subscriptions.actions import change_address, erase, export, groups, signup
 from subscriptions.actions.preferences import change, resume
 from subscriptions.bounces import unreadable
 from subscriptions.db import retry_on_integrity_error
-from subscriptions.delivery import retention
 from subscriptions.models import Membership, Topic, TopicPreference
 from subscriptions.security import api_tokens, rate_limits, tokens
 from subscriptions.views.access import bad_request, consent_source, token_page
@@ -128,7 +127,7 @@ def _erase(request, subscriber, token):
         "for_good": for_good,
         "was_invited": was_invited,
         "contact": settings.CONTACT_EMAIL,
-        "days": max(retention.KEEP_JOURNALS, unreadable.KEEP, rate_limits.KEEP).days,
+        "days": max(unreadable.KEEP, rate_limits.KEEP).days,
         "writes_files": settings.EMAIL_URL.startswith("file:"),
     }
     return render(request, "subscriptions/erased.html", context)

@@ -200,15 +200,14 @@ def sent_as_usual(folder) -> SimpleNamespace:
 def work(pipe, is_profiled):
     """Be the worker: deliver on demand, and report how long it took."""
     django.setup()
-    from subscriptions.delivery import clock
-    from subscriptions.delivery.worker import rounds
+    from subscriptions.delivery import clock, worker
 
     pipe.send("ready")
     pipe.recv()
     profile = cProfile.Profile() if is_profiled else nullcontext()
     started = time.perf_counter()
     with profile:
-        rounds.deliver_due(clock.database_now)
+        worker.deliver_due(clock.database_now)
     pipe.send(time.perf_counter() - started)
     pipe.recv()  # Until then, what this process and its database connection took can be read.
     if is_profiled:

@@ -9,10 +9,10 @@ DIR has papers.jsonl and readers.jsonl, plain or gzipped, with a JSON object a l
 - readers: `id`, `topics` (texts), `liked` and `disliked` (ids), `candidates` (ids, default: the new
   papers, or all), `relevant` (id -> grade).
 
-FILE gets the best 1,000 candidates of each reader: {"id": …, "ranking": [id, …]} a line. Papers are
-ranked by the log-odds of digests before the cut, without popularity and quotes. Metrics are means
-over the readers with any relevant paper; nDCG has a linear gain, as trec_eval computes it. With
-SEMANTIC_MODEL, papers are embedded.
+FILE gets the best 1,000 candidates of each reader: {"id": …, "ranking": [id, …]} a line. They
+have the order of digests without a cut, popularity and folding; papers without a quoted phrase come
+last. Metrics are means over the readers with any relevant paper; nDCG has a linear gain, as
+trec_eval computes it. With SEMANTIC_MODEL, papers are embedded.
 """
 
 import argparse
@@ -21,8 +21,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import batched
 from pathlib import Path
 
@@ -31,15 +30,16 @@ import numpy as np
 
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
+from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.ranking import LEARNED_WEIGHT
-from digest.ranking.relevance import relevance
-from digest.ranking.relevance_feedback import learn, learned_scores
+from digest.ranking.ranking import Ranking
+from digest.ranking.relevance_feedback import learn
 from tests.benchmarks import due_day
 from tests.benchmarks.judged import discounted
 
 DEPTH = 1_000  # Of a ranking.
-BATCH = 256  # Readers or queries that are ranked at a time, since scores are dense arrays.
+BATCH = 32  # Readers that are ranked at a time, with all papers.
+NO_CUT = Parameters(cut=0)
 METRICS = ("nDCG@10", "Recall@20", "Recall@100", "MRR")
 
 
@@ -88,69 +88,79 @@ def rank(papers: list[dict], readers: list[dict]) -> list[list[str]]:
     model = TfidfModel().fit([texts[paper] for paper in older])
     pools = [known(texts, reader, "candidates") or list(new) for reader in readers]
     ids = list(dict.fromkeys(paper for pool in [new, *pools] for paper in pool))
-    vectors, nothing = model.read([texts[paper] for paper in ids]), np.zeros(len(ids))
-    semantic = embedded(texts, ids, older)
-    candidates = CandidateSet(ids, vectors, nothing, nothing, [()] * len(ids), **semantic)
-    places = {paper: place for place, paper in enumerate(ids)}
+    vectors, ages = model.read([texts[paper] for paper in ids]), np.arange(len(ids))
+    by_id, encode = embedded(texts)
+    semantic = {}
+    if by_id:
+        of_ids, of_older = (np.array([by_id[paper] for paper in some]) for some in (ids, older))
+        semantic = {"embeddings": of_ids, "older": of_older, "encode": encode}
+    candidates = CandidateSet(
+        ids,
+        vectors,
+        ages,  # Of equal scores, the younger paper comes first.
+        np.zeros(len(ids)),
+        [()] * len(ids),
+        texts_of=lambda some: [texts[paper] for paper in some],
+        **semantic,
+    )
     rankings = []
     for batch in batched(zip(readers, pools, strict=True), BATCH):
-        profiles = [profile(reader, texts, model) for reader, _ in batch]
-        for (_, pool), odds in zip(batch, scores(model, candidates, profiles), strict=True):
-            order = np.argsort(-odds[[places[paper] for paper in pool]], kind="stable")[:DEPTH]
-            rankings.append([pool[place] for place in order])
+        profiles = [profile(reader, texts, model, by_id) for reader, _ in batch]
+        for (_, pool), order in zip(batch, orders(model, candidates, profiles), strict=True):
+            members = set(pool)
+            ranked = [paper for paper in order if paper in members]
+            rankings.append(list(dict.fromkeys([*ranked, *pool]))[:DEPTH])
     return rankings
+
+
+def orders(
+    model: TfidfModel, candidates: CandidateSet, profiles: Sequence[Profile]
+) -> list[list[str]]:
+    """Return the ids of the papers for each profile, in the order of a digest without a cut."""
+    count = len(profiles)
+    picks = Ranking(model, candidates, profiles, [()] * count, [0] * count, NO_CUT).picks()
+    papers = np.split(picks.paper, np.searchsorted(picks.owner, np.arange(1, count)))
+    return [[candidates.ids[place] for place in places.tolist()] for places in papers]
 
 
 def known(texts: Collection[str], reader: dict, field: str) -> list[str]:
     return [str(paper) for paper in reader.get(field) or [] if str(paper) in texts]
 
 
-def profile(reader: dict, texts: Mapping[str, str], model: TfidfModel) -> Profile:
+def profile(
+    reader: dict, texts: Mapping[str, str], model: TfidfModel, embeddings: Mapping[str, np.ndarray]
+) -> Profile:
     """Return a reader's profile, without the relevance judgements."""
-    liked, disliked = (
-        [texts[paper] for paper in known(texts, reader, field)] for field in ("liked", "disliked")
-    )
+    liked, disliked = (known(texts, reader, field) for field in ("liked", "disliked"))
+    learned = None
+    if liked or disliked:
+        vectors = [embeddings[paper] for paper in liked if paper in embeddings]
+        learned = learn(
+            model,
+            [texts[paper] for paper in liked],
+            [texts[paper] for paper in disliked],
+            embedding=np.mean(vectors, axis=0).tolist() if vectors else (),
+        )
     return Profile(
         follows=tuple(Interest(topic, topic) for topic in reader.get("topics") or []),
-        learned=learn(model, liked, disliked) if liked or disliked else None,
+        size=DEPTH,
+        learned=learned,
+        has_enough_liked=bool(liked),  # Even few of them: no trending papers instead.
     )
 
 
-def embedded(texts: Mapping[str, str], ids: list[str], older: list[str]) -> dict:
-    """Return the fields of a CandidateSet with embeddings, if SEMANTIC_MODEL is set."""
+def embedded(texts: Mapping[str, str]) -> tuple[dict[str, np.ndarray], Callable | None]:
+    """Return the embeddings of papers, if SEMANTIC_MODEL is set, and what encodes queries."""
     from django.conf import settings
 
     from digest.indexing import embeddings
     from digest.indexing.encoder import paper_text
 
     if not settings.SEMANTIC_MODEL:
-        return {}
+        return {}, None
     encoder = embeddings.load(download=True, threads=0)
     vectors = encoder.encode([paper_text(*text.split("\n")[1:]) for text in texts.values()])
-    by_id = dict(zip(texts, vectors, strict=True))
-    of_ids, of_older = (np.array([by_id[paper] for paper in some]) for some in (ids, older))
-    return {"embeddings": of_ids, "older": of_older, "encode": encoder.encode_queries}
-
-
-def scores(model: TfidfModel, candidates: CandidateSet, profiles: Sequence[Profile]) -> np.ndarray:
-    """Return each paper's log-odds for each reader, shape (n_readers, n_papers)."""
-    queries = [
-        [replace(query, quotes=()) for topic in profile.follows for query in topic.queries]
-        for profile in profiles
-    ]
-    distinct = list(dict.fromkeys(query for own in queries for query in own))
-    blocks = batched(distinct, BATCH)
-    parts = [part for block in blocks for part in relevance(model, candidates, block)]
-    log_odds = {query: part.log_odds for query, part in zip(distinct, parts, strict=True)}
-    learned = [profile.learned for profile in profiles if profile.learned]
-    liked = iter(learned_scores(model, candidates.vectors, learned))
-    ranked = np.zeros((len(profiles), len(candidates)))
-    for row, profile, own in zip(ranked, profiles, queries, strict=True):
-        if own:
-            row += np.max([log_odds[query] for query in own], axis=0)
-        if profile.learned:
-            row += LEARNED_WEIGHT * next(liked)
-    return ranked
+    return dict(zip(texts, vectors, strict=True)), encoder.encode_queries
 
 
 def measure(

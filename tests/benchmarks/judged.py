@@ -1,10 +1,11 @@
-"""Fit the weights of the relevance on judged profiles; measure them with one profile left out.
+"""Fit the weights of the relevance on judged profiles; measure them with one person left out.
 
-    python -m tests.benchmarks.judged PAPERS.jsonl.gz FOLDER [--semantic MODEL]
+    python -m tests.benchmarks.judged PAPERS[,OLDER] FOLDER [PAPERS FOLDER …] [--semantic MODEL]
 
-FOLDER has profiles.json and judgements.jsonl. The candidates are the papers of the judged days, the
-other papers are older. Prints the weights, what a first digest finds (fitted on all profiles, and
-on all others), how many picks of each probability are relevant, and what feedback changes: digests
+FOLDER has judgements.jsonl and one or more files of profiles (profiles.json, sentences.json,
+commas.json): the same person in different words. The candidates are the papers of the judged days,
+the other papers are older. Prints the weights, what a first digest finds (fitted on all, and on all
+other people), how many picks of each probability are relevant, and what feedback changes: digests
 of the first half of the days are answered by the grades, the second half is planned with and
 without the answers. A paper of grade RELEVANT is relevant.
 """
@@ -12,6 +13,7 @@ without the answers. A paper of grade RELEVANT is relevant.
 import argparse
 import gzip
 import json
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -21,17 +23,20 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from digest.indexing.encoder import Encoder, paper_text
+from digest.interests import entries
 from digest.ranking import relevance
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import BACKGROUND, TfidfModel
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.query import queries_of
 from digest.ranking.ranking import choose
 from digest.ranking.relevance_feedback import learn
+from digest.ranking.retrieval import lines_of
 
+WORDINGS = "profiles", "sentences", "commas"
 RELEVANT, DISLIKED, SIZE = 2, 0, 10
 BEST = 120  # Candidates of a profile that are fitted, beside the judged ones.
+UNGRADED = 0.2  # How much a paper counts that nobody graded: it may be relevant.
 STRENGTH = 5.0  # C of the logistic regression: the inverse of its regularization.
 BANDS = 0.42, 0.6, 0.8, 1.0
 
@@ -39,16 +44,22 @@ BANDS = 0.42, 0.6, 0.8, 1.0
 class Judged:
     """The papers, the profiles and their grades, and the vectors of the papers."""
 
-    def __init__(self, papers: Path, folder: Path, semantic: str | None) -> None:
-        with gzip.open(papers, "rt") as file:
-            rows = map(json.loads, file)
-            self.papers = sorted(rows, key=lambda row: (row["date"], row["id"]))
+    def __init__(self, papers: str, folder: Path, semantic: str | None) -> None:
+        rows = {}
+        for path in papers.split(","):
+            with gzip.open(path, "rt") as file:
+                rows |= {row["id"]: row for row in map(json.loads, file)}
+        self.papers = sorted(rows.values(), key=lambda row: (row["date"], row["id"]))
         self.days = [date.fromisoformat(row["date"]).toordinal() for row in self.papers]
         self.texts = {
             row["id"]: f"{row['title']}\n{row['title']}\n{row['abstract']}" for row in self.papers
         }
-        self.profiles = json.loads((folder / "profiles.json").read_text())["profiles"]
-        self.grades = {name: {} for name in self.profiles}
+        self.profiles = {}  # By person and wording.
+        for wording in WORDINGS:
+            path = folder / f"{wording}.json"
+            profiles = json.loads(path.read_text())["profiles"] if path.exists() else {}
+            self.profiles |= {(name, wording): lines for name, lines in profiles.items()}
+        self.grades = {name: {} for name, _ in self.profiles}
         for row in map(json.loads, (folder / "judgements.jsonl").read_text().splitlines()):
             self.grades[row["profile"]][row["paper"]] = row["grade"]
         graded = {paper for grades in self.grades.values() for paper in grades}
@@ -85,36 +96,75 @@ class Judged:
             **meanings,
         )
 
-    def parts(self, candidates: CandidateSet, name: str) -> np.ndarray:
-        """Return similarity, coverage and cosine of each line, (n_lines, n_papers, 3)."""
-        asked = queries_of(self.profiles[name])
+    def features(self, candidates: CandidateSet, text_lines: list[str]) -> np.ndarray:
+        """Return what is known of each line and paper, (n_lines, n_papers, 3 * n_weights).
+
+        For a line alone, beside the whole, and for the whole alone, each times its share.
+        """
         everything = np.arange(len(candidates))
-        covered = [relevance.coverage(self.model, candidates, one, everything) for one in asked]
-        similar = relevance.similarity(self.model, candidates, asked)
-        cosines = candidates.text_cosines([query.text for query in asked])
-        return np.stack([similar, covered, cosines], axis=-1)
+        rows = []
+        lines = [line for i in interests_of(text_lines) for line in lines_of(self.model, i) if line]
+        for line in lines:
+            queries = [line.query, line.whole or line.query]
+            similar, whole_similar = relevance.similarity(self.model, candidates, queries)
+            cosine, whole_cosine = candidates.text_cosines([query.text for query in queries])
+            covered = relevance.coverage(self.model, candidates, line.query, everything)
+            known = [similar, covered, cosine, whole_similar, whole_cosine, np.ones(len(similar))]
+            is_alone = line.whole is None
+            shares = is_alone, (not is_alone) * line.share, (not is_alone) * (1 - line.share)
+            rows.append(np.concatenate([share * np.stack(known) for share in shares]).T)
+        return np.stack(rows)
 
 
-def best(parts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the parts of each paper's best line, and its log-odds."""
-    odds = parts @ weights[:3] + weights[3]
+def interests_of(text_lines: list[str]) -> tuple[Interest, ...]:
+    """Return the interests in own words of somebody who typed these lines."""
+    interests = [
+        Interest(
+            entry.text,
+            entry.text,
+            read_lines=entries.lines_of(entry.kind, entry.text),
+            is_prose=entry.kind == entries.TEXT,
+        )
+        for entry in entries.read("\n".join(text_lines))
+        if not entry.is_muted and entry.kind in (entries.WORDS, entries.TEXT)
+    ]
+    whole = tuple(dict.fromkeys(line for interest in interests for line in interest.read_lines))
+    return tuple(replace(interest, whole=whole) for interest in interests)
+
+
+def current(judged: Judged) -> np.ndarray:
+    """Return the product's weights, (3 * n_weights,)."""
+    return np.ravel(relevance.WITH_EMBEDDING if judged.encoder else relevance.WITHOUT_EMBEDDING)
+
+
+def best(features: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of each paper's best line, and its log-odds."""
+    odds = features @ weights
     line = odds.argmax(axis=0)
-    return parts[line, np.arange(len(line))], odds.max(axis=0)
+    return features[line, np.arange(len(line))], odds.max(axis=0)
 
 
-def fit(judged: Judged, parts: dict, ids: list[str], names: list[str]) -> np.ndarray:
-    """Return the weights of similarity, coverage and cosine, and the constant."""
-    weights = np.array(relevance.WITH_EMBEDDING if judged.encoder else relevance.WITHOUT_EMBEDDING)
+def fit(weeks: list, left_out: str = "") -> np.ndarray:
+    """Return the weights, fitted on the people of all weeks but one person."""
+    weights = current(weeks[0][0])
+    is_used = weights != 0
     for _ in range(3):  # The best line of a paper depends on the weights.
-        rows, labels = [], []
-        for name in names:
-            grades, (of_paper, odds) = judged.grades[name], best(parts[name], weights)
-            kept = np.isin(ids, [*grades])
-            kept[np.argsort(-odds)[:BEST]] = True
-            rows.append(of_paper[kept])
-            labels += [grades.get(ids[n], 0) >= RELEVANT for n in np.flatnonzero(kept)]
-        fitted = LogisticRegression(C=STRENGTH, max_iter=1_000).fit(np.concatenate(rows), labels)
-        weights = np.array([*fitted.coef_[0], fitted.intercept_[0]])
+        rows, labels, certainties = [], [], []
+        for judged, features, ids in weeks:
+            for (name, _wording), of_lines in features.items():
+                if name == left_out:
+                    continue
+                grades, (of_paper, odds) = judged.grades[name], best(of_lines, weights)
+                kept = np.isin(ids, [*grades])
+                kept[np.argsort(-odds)[:BEST]] = True
+                rows.append(of_paper[kept])
+                kept_ids = [ids[n] for n in np.flatnonzero(kept)]
+                labels += [grades.get(paper, 0) >= RELEVANT for paper in kept_ids]
+                certainties += [1 if paper in grades else UNGRADED for paper in kept_ids]
+        regression = LogisticRegression(C=STRENGTH, max_iter=2_000, fit_intercept=False)
+        weights = np.zeros(len(is_used))
+        used_rows = np.concatenate(rows)[:, is_used]
+        weights[is_used] = regression.fit(used_rows, labels, certainties).coef_[0]
     return weights
 
 
@@ -136,33 +186,48 @@ def discounted(gains: list[float]) -> float:
     return sum(gain / np.log2(place + 2) for place, gain in enumerate(gains))
 
 
-def print_weights(judged: Judged) -> None:
-    """Print the weights, the measures with each profile left out, and the probabilities."""
-    first, last = judged.judged_days[0], judged.judged_days[-1]
-    some = {paper for grades in judged.grades.values() for paper in grades if grades[paper]}
-    week, quiet = judged.candidates(first, last), judged.candidates(first, last, some)
-    parts, at_rest = (
-        {name: judged.parts(candidates, name) for name in judged.profiles}
-        for candidates in (week, quiet)
-    )
-    names, ids, cut_log_odds = [*judged.profiles], list(week.ids), Parameters().cut_log_odds
-    of_all = fit(judged, parts, ids, names)
-    print("similarity, coverage, cosine, constant:", of_all.round(1).tolist())
+def print_weights(judged_weeks: list[Judged]) -> None:
+    """Print the weights, the measures with each person left out, and the probabilities."""
+    weeks, quiet_weeks, cut_log_odds = [], [], Parameters().cut_log_odds
+    for judged in judged_weeks:
+        first, last = judged.judged_days[0], judged.judged_days[-1]
+        some = {paper for grades in judged.grades.values() for paper in grades if grades[paper]}
+        for group, without in ((weeks, frozenset()), (quiet_weeks, some)):
+            candidates = judged.candidates(first, last, without)
+            features = {
+                key: judged.features(candidates, lines) for key, lines in judged.profiles.items()
+            }
+            group.append((judged, features, list(candidates.ids)))
+    people = dict.fromkeys(name for judged in judged_weeks for name, _ in judged.profiles)
+    fits = {"": fit(weeks), **{name: fit(weeks, name) for name in people}}
+    for title, weights in (("the product's", current(judged_weeks[0])), ("fitted", fits[""])):
+        print(f"weights, {title}: alone, beside the whole, of the whole")
+        for row in weights.reshape(3, -1).round(1).tolist():
+            print("   ", dict(zip(relevance.Weights._fields, row, strict=True)))
     picked = []
-    for label, left_out in (("fitted on all", False), ("fitted on the others", True)):
-        rows = []
-        for name in names:
-            others = [one for one in names if one != name]
-            weights = fit(judged, parts, ids, others) if left_out else of_all
-            _, odds = best(parts[name], weights)
-            order = [n for n in np.argsort(-odds, kind="stable")[:SIZE] if odds[n] >= cut_log_odds]
-            alarms = int(np.sum(best(at_rest[name], weights)[1] >= cut_log_odds))
-            grades = judged.grades[name]
-            rows.append((*measure([ids[n] for n in order], grades, ids), min(alarms, SIZE)))
-            if left_out:
-                picked += [(odds[n], grades.get(ids[n], 0) >= RELEVANT) for n in order]
-        means = "  ".join(f"{value:.3f}" for value in np.nanmean(rows, axis=0))
-        print(f"{label:<20} precision, found, nDCG@10, false alarms a profile: {means}")
+    for (judged, features, ids), (_, quiet_features, _) in zip(weeks, quiet_weeks, strict=True):
+        for wording in dict.fromkeys(wording for _, wording in features):
+            for label in ("the product's weights", "fitted on all", "fitted on the others"):
+                rows = []
+                for (name, one), of_lines in features.items():
+                    if one != wording:
+                        continue
+                    weights = {
+                        "the product's weights": current(judged),
+                        "fitted on all": fits[""],
+                        "fitted on the others": fits[name],
+                    }[label]
+                    _, odds = best(of_lines, weights)
+                    order = np.argsort(-odds, kind="stable")[:SIZE]
+                    order = [n for n in order if odds[n] >= cut_log_odds]
+                    quiet_odds = best(quiet_features[name, one], weights)[1]
+                    alarms = min(int(np.sum(quiet_odds >= cut_log_odds)), SIZE)
+                    grades = judged.grades[name]
+                    rows.append((*measure([ids[n] for n in order], grades, ids), alarms))
+                    if label == "fitted on the others":
+                        picked += [(odds[n], grades.get(ids[n], 0) >= RELEVANT) for n in order]
+                means = "  ".join(f"{value:.3f}" for value in np.nanmean(rows, axis=0))
+                print(f"{wording:<10} {label:<22} precision, found, nDCG@10, alarms: {means}")
     chances, good = expit([odds for odds, _ in picked]), np.array([one for _, one in picked])
     for low, high in pairwise(BANDS):
         within = (chances >= low) & (chances < high)
@@ -174,8 +239,10 @@ def print_feedback(judged: Judged) -> None:
     """Print what answers to digests of the first half of the days change in the second half."""
     days = [judged.candidates(day, day) for day in judged.judged_days]
     half, rows = len(days) // 2, []
-    for name, lines in judged.profiles.items():
-        follows, grades = tuple(Interest(line, line) for line in lines), judged.grades[name]
+    for (name, wording), lines in judged.profiles.items():
+        if wording != WORDINGS[0]:
+            continue
+        follows, grades = interests_of(lines), judged.grades[name]
         answers: dict[bool, list[str]] = {True: [], False: []}
 
         def digest(candidates, learned, follows=follows):
@@ -211,13 +278,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("papers", type=Path)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("pairs", nargs="+", metavar="PAPERS FOLDER")
     parser.add_argument("--semantic", metavar="MODEL", help="As SEMANTIC_MODEL.")
     arguments = parser.parse_args()
-    judged = Judged(arguments.papers, arguments.folder, arguments.semantic)
-    print_weights(judged)
-    print_feedback(judged)
+    pairs = zip(arguments.pairs[::2], arguments.pairs[1::2], strict=True)
+    weeks = [Judged(papers, Path(folder), arguments.semantic) for papers, folder in pairs]
+    print_weights(weeks)
+    print_feedback(weeks[0])
 
 
 if __name__ == "__main__":

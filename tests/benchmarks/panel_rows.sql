@@ -2,7 +2,7 @@
 
 -- SUBSCRIBERS
 INSERT INTO subscriptions_subscriber (id, email, public_id, timezone, hour, size, asked_at,
-    asked_for, confirmed_at, paused_until, unsubscribed_at, suppressed_at, suppressed_by,
+    pending_settings, confirmed_at, paused_until, unsubscribed_at, suppressed_at, suppressed_by,
     suppressed_reason, next_due_at, learns, language, wants_quiet_days)
 SELECT n, 'reader' || n || '@mail' || n %% 40 || '.example.org', gen_random_uuid(),
     (ARRAY['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo'])[1 + n %% 4], n %% 24, 10,
@@ -56,7 +56,7 @@ FROM generate_series(0, %(papers)s - 1) AS n, (SELECT ARRAY['graphs', 'attention
 
 -- LETTERS
 INSERT INTO subscriptions_letter (id, subscriber_id, kind, day, state, reason, created_at,
-    closes_at, attempt, stumbles, repeats, message_id, frozen_at, mime_at, mime_size, left_at,
+    closes_at, attempt, failed_attempts, repeats, message_id, frozen_at, mime_offset, mime_size, left_at,
     stage, last_reply, ended_at)
 SELECT %(first)s + n, n, 'digest', day, state,
     CASE state WHEN 'skipped' THEN 'nothing to say' WHEN 'failed' THEN 'refused: 550 5.7.1 no'
@@ -75,7 +75,7 @@ FROM (SELECT n, %(day)s::date AS day,
 
 -- OTHER_LETTERS
 INSERT INTO subscriptions_letter (id, subscriber_id, kind, state, reason, created_at,
-    closes_at, attempt, stumbles, repeats, message_id, frozen_at, mime_at, mime_size, left_at,
+    closes_at, attempt, failed_attempts, repeats, message_id, frozen_at, mime_offset, mime_size, left_at,
     stage, last_reply, ended_at)
 SELECT %(first)s + %(readers)s + row_number() OVER (), id, 'confirm', 'accepted', '', asked_at,
     asked_at + interval '7 days', 1, 0, 0,
@@ -90,16 +90,16 @@ SELECT id, subscriber_id, day, id, gen_random_uuid(), 300 + id %% 500,
 FROM subscriptions_letter WHERE id > %(first)s AND id <= %(first)s + %(readers)s
 
 -- PICKS
-INSERT INTO digest_pick (position, score, basis, topic_name, terms, digest_id, paper_id,
+INSERT INTO digest_pick (position, score, basis, "group", topic_name, terms, digest_id, paper_id,
     subscriber_id)
-SELECT k, 1.0 / k, 'topic', 'Graph learning', '["graph", "network"]', digest.id,
+SELECT k, 1.0 / k, 'topic', 'new', 'Graph learning', '["graph", "network"]', digest.id,
     PAPER[((%(number)s * %(size)s + k - 1) * step + digest.id %% step)], subscriber_id
 FROM digest_digest AS digest, generate_series(1, %(size)s) AS k,
     (SELECT %(papers)s / (%(days)s * %(size)s) AS step) AS others -- No paper comes twice.
 WHERE digest.id > %(first)s AND digest.id <= %(first)s + %(readers)s
 
 -- EVENTS
-INSERT INTO subscriptions_letterevent (letter_id, at, was, became, attempt, note)
+INSERT INTO subscriptions_letterevent (letter_id, at, old_state, new_state, attempt, note)
 SELECT id, ended_at, was, became, steps.attempt, '' FROM subscriptions_letter,
     (VALUES ('', 'planned', 0), ('planned', 'claimed', 1), ('claimed', 'transmitting', 1),
         ('transmitting', 'accepted', 1)) AS steps (was, became, attempt)
@@ -107,7 +107,7 @@ WHERE subscriptions_letter.id > %(first)s AND subscriptions_letter.id <= %(first
     AND state = 'accepted'
 
 -- FACTS
-INSERT INTO subscriptions_letterfact (letter_id, kind, grade, status, said, at, noted_at, via,
+INSERT INTO subscriptions_letterfact (letter_id, kind, grade, status, reply, at, noted_at, via,
     message_id, key)
 SELECT id, kind, CASE kind WHEN 'bounced' THEN (ARRAY['hard', 'policy', 'soft'])[1 + id %% 3]
         ELSE '' END, CASE kind WHEN 'bounced' THEN '5.1.1' ELSE '' END,
@@ -119,15 +119,15 @@ FROM (SELECT id, ended_at, CASE WHEN id %% 9973 = 0 THEN 'complained'
     WHERE id > %(first)s AND id <= %(first)s + %(readers)s AND state = 'accepted') AS them
 
 -- FEEDBACK
-INSERT INTO digest_feedback (value, at, subscriber_id, paper_id)
+INSERT INTO digest_feedback (value, at, saved_at, subscriber_id, paper_id)
 SELECT (ARRAY['more', 'more', 'less', 'save'])[1 + (n + k) %% 4],
-    %(midnight)s::timestamptz - random() * %(days)s * interval '1 day', n,
+    %(midnight)s::timestamptz - random() * %(days)s * interval '1 day', %(midnight)s, n,
     PAPER[((n * 31 + k) %% %(papers)s)]
 FROM generate_series(1, %(readers)s) AS n, generate_series(1, 10) AS k ON CONFLICT DO NOTHING
 
 -- HARVESTS
-INSERT INTO digest_harvest (source, today, started_at, touched_at, ended_at, state, cursor, seen,
-    new, changed, bad, said)
+INSERT INTO digest_harvest (source, today, started_at, touched_at, ended_at, state, cursor, records,
+    new, changed, unreadable, result)
 SELECT source, hours.at::date, hours.at, hours.at, hours.at, 'done', '', 900, 60, 20, 0,
     'All lists were read.'
 FROM (SELECT %(midnight)s::timestamptz - n * interval '1 hour' AS at
@@ -143,6 +143,6 @@ SELECT now() - (50000 - n) * interval '10 minutes', n, 'reader' || n || '@mail1.
 FROM generate_series(1, 50000) AS n
 
 -- COVERAGE
-INSERT INTO digest_coverage (source, category, day, state, announced, had, note, checked_at)
+INSERT INTO digest_coverage (source, category, day, state, announced, stored, note, checked_at)
 SELECT 'arxiv', 'area-' || k, %(today)s::date - n, 'fresh', 40, 40, '', now()
 FROM generate_series(0, 89) AS n, generate_series(1, 20) AS k

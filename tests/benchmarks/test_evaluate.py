@@ -2,18 +2,20 @@
 
 import gzip
 import json
+from dataclasses import replace
 from math import log2
 
 import numpy as np
 import pytest
-from scipy.special import expit
 
 from digest.indexing import embeddings
 from digest.ranking import candidates
-from digest.ranking.profile import Profile
+from digest.ranking.model import unit
+from digest.ranking.ranking import choose
+from digest.ranking.relevance_feedback import learn
 from tests.benchmarks import evaluate
 from tests.factories.corpora import model, of_subject
-from tests.factories.rankings import candidates_of, choices_of, follow
+from tests.factories.rankings import candidates_of, follow
 from tests.helpers.data_files import cases
 
 CASES = cases("evaluation")
@@ -83,22 +85,34 @@ def test_papers_are_embedded_with_a_semantic_model(tmp_path, settings, monkeypat
 
         encode_queries = encode
 
-    assert ranked(tmp_path)["baker"][0] == "bread"
+    people = [*PEOPLE, {"id": "eater", "liked": ["old-3"]}]
+    rankings = ranked(tmp_path, people=people)
+    assert (rankings["baker"][0], rankings["eater"][0]) == ("bread", "bread")
     settings.SEMANTIC_MODEL = "stub"
     monkeypatch.setattr(embeddings, "load", lambda **options: Encoder())
     monkeypatch.setattr(candidates, "MIN_OLDER", 1)
     monkeypatch.setattr(candidates, "NEIGHBOURS", 1)
-    assert ranked(tmp_path)["baker"][0] == "rice"
+    rankings = ranked(tmp_path, people=people)
+    assert (rankings["baker"][0], rankings["eater"][0]) == ("rice", "rice")
 
 
 @pytest.mark.slow
-def test_papers_have_the_scores_of_a_digest():
+@pytest.mark.parametrize("has_embeddings", [False, True])
+def test_papers_have_the_order_of_a_digest(monkeypatch, has_embeddings):
+    monkeypatch.setattr(candidates, "MIN_OLDER", 1)
     papers = [of_subject(subject, 10_000 + n) for n in range(15) for subject in ("baking", "stars")]
-    profiles = [follow("bread oven", size=30), Profile(), follow("the", "galaxy")]
-    scores = evaluate.scores(model(), candidates_of(papers), profiles)
-    choices = choices_of(profiles[0], papers)
-    assert choices
-    for choice in choices:
-        assert choice.score == pytest.approx(expit(scores[0, choice.paper]), abs=1e-4)
-    assert not scores[1].any()
-    assert all(place % 2 for place in np.argsort(-scores[2])[:10])
+    vectors = unit(np.random.default_rng(5).normal(size=(60, 8)))
+    semantic = {
+        "embeddings": vectors[:30],
+        "older": vectors[30:],
+        "encode": lambda texts: vectors[: len(texts)],
+    }
+    some = candidates_of(papers, **semantic if has_embeddings else {})
+    likes = [of_subject("baking", 20_000 + n) for n in range(12)]
+    learned = learn(model(), likes, embedding=vectors[0].tolist() if has_embeddings else ())
+    topic = follow("the", "galaxy", size=30)
+    profiles = [topic, replace(topic, follows=(), learned=learned, has_enough_liked=True)]
+    for profile, order in zip(profiles, evaluate.orders(model(), some, profiles), strict=True):
+        (choices,) = choose(model(), some, [profile], [()])
+        assert choices
+        assert order[: len(choices)] == [choice.paper for choice in choices]

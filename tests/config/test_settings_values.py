@@ -6,7 +6,6 @@ import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-import manage
 from subscriptions.delivery.transports.esps import ESPS, esp_of
 from subscriptions.delivery.transports.registry import transport_for
 from tests.config.environment import PUBLIC
@@ -109,21 +108,11 @@ def test_api_url_is_refused_with_the_smtp_url(esp):
     assert esp_of(esp.email_url) is esp
 
 
-@pytest.mark.parametrize(
-    ("name", "advice"),
-    [("DKIM_KEY_FILE", "Remove it"), ("DKIM_SELECTOR", "Remove it"), ("ORACLE", "Write DELIVERY_")],
-)
-def test_removed_variable_is_refused(read_settings, name, advice):
-    with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. {advice}"):
+@pytest.mark.parametrize("name", ["DELIVERY_LOOKUP", "PROVIDER_RATES"])
+def test_removed_variable_is_refused(read_settings, name):
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} is no longer read. Remove it"):
         read_settings(**{name: "x"})
     read_settings(**{name: ""})
-
-
-@pytest.mark.parametrize("command", ["evaluate", "replay"])
-def test_removed_command_is_refused_with_line_to_write(monkeypatch, command):
-    monkeypatch.setattr(sys, "argv", ["manage.py", command, "x"])
-    with pytest.raises(SystemExit, match=f"run `uv run python -m tests.benchmarks.{command} x`"):
-        manage.main()
 
 
 @pytest.mark.parametrize(("name", "value", "sentence"), DATA["breaking"])

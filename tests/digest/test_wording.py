@@ -30,16 +30,13 @@ def test_preheader_shows_overview_and_next_titles():
         assert compose.lines_of(material_of(titles))["preheader"] == preheader
 
 
-def test_unsorted_digest_has_no_sections():
+def test_digest_is_in_sections():
     material = material_of(["A", "B", "C"])
     assert [heading for heading, _ in wording.sections(material.picks)] == ["Graphs"]
     assert wording.overview([("Graphs", 2), ("Trees", 1), ("", 4)]) == "Graphs (2), Trees (1)"
     material.picks[1].topic_name, material.picks[2].group = "Trees", "near"
     sorted_picks = [heading for heading, _ in wording.sections(material.picks)]
     assert sorted_picks == ["Graphs", "Trees", "Close to your interests"]
-    material.picks[2].group = "new"
-    ((heading, picks),) = wording.sections(material.picks)
-    assert (heading, len(picks)) == ("", 3)
 
 
 def test_footer_has_local_confirmation_date():

@@ -3,7 +3,8 @@
 from digest.models import Digest, Observation
 from digest.planning import plan
 from digest.planning.due import due_of
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import circuit_breaker, worker
+from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.simulation import at
@@ -53,9 +54,15 @@ def past_digest(subscriber, day, state="accepted", reason="", **fields):
     return Digest.objects.create(subscriber=subscriber, day=day, letter=letter, **fields)
 
 
+def count_as_sent(digest):
+    """Let a digest be one of a day that a restored backup lacks."""
+    Letter.objects.filter(pk=digest.letter_id).update(reason=Letter.COUNTED_AS_SENT)
+    circuit_breaker.note_skipped(TODAY)
+
+
 def plan_and_send(now):
     plan.plan(now)
-    rounds.deliver_due(lambda: now)
+    worker.deliver_due(lambda: now)
 
 
 def ranked(*subscribers, now=NOW):

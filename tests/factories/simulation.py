@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from digest.planning import plan
-from subscriptions.delivery import queue
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import queue, worker
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, NOW
@@ -28,7 +27,7 @@ def tick(now):
     plan.plan(now)
     if Letter.objects.open().exists():
         queue.sweep(now)
-        rounds.deliver_due(lambda: now)
+        worker.deliver_due(lambda: now)
 
 
 def arrivals():

@@ -47,20 +47,19 @@ def _like(real, seconds):
     return timedelta(seconds=seconds) if isinstance(real, timedelta) else seconds
 
 
-WORKER = "subscriptions.delivery.worker.deliver", "Worker"
-CONNECTION = "subscriptions.delivery.transports.smtp_connection", "SmtpConnection"
+ROUND = "subscriptions.delivery.worker", "Round"
+CONNECTION = "subscriptions.delivery.transports.smtp", "Client"
 LEDGER = ("subscriptions.delivery.transitions",)
-ROUNDS = ("subscriptions.delivery.worker.rounds",)
-TRANSACTIONS = "subscriptions.delivery.worker.transactions", "Transactions"
+WORKER = ("subscriptions.delivery.worker",)
+TRANSACTIONS = "subscriptions.delivery.transactions", "Transactions"
 #: Point -> (module and class, function, before or after it, for which arguments).
 POINTS = {
-    "after_claim": (WORKER, "_render_batch", "before", lambda worker, claimed: claimed.letters),
+    "after_claim": (ROUND, "_render", "before", lambda round_: round_._unrendered),
     "in_claim": (LEDGER, "claim", "after", lambda now, *_: True),
-    "hint_taken": (ROUNDS, "deliver_due", "before", lambda *_: True),
+    "hint_taken": (WORKER, "deliver_due", "before", lambda *_: True),
     "before_final_check": (LEDGER, "final_check", "before", lambda letters, *_: letters),
     "after_final_check": (CONNECTION, "finish", "before", lambda *_: True),
-    "after_250": (TRANSACTIONS, "_write_journal", "before", lambda _, accepted: accepted),
-    "after_journal": (TRANSACTIONS, "_write_journal", "after", lambda _, accepted: accepted),
+    "after_250": (TRANSACTIONS, "commit_batch", "before", lambda _, accepted, *rest: accepted),
     "before_commit": (LEDGER, "accept", "after", lambda letters, *_: letters),
 }
 
@@ -78,6 +77,7 @@ def plant(order: str) -> None:
     def strike(args):
         if applies(*args) and _may_strike(point, int(times)):
             os.kill(os.getpid(), number)
+            time.sleep(0.1)  # Another thread may get the signal.
 
     @wraps(function)
     def planted(*args, **kwargs):

@@ -70,8 +70,7 @@ def work(killer, now, ids=None, kill="") -> bool:
     """Run a worker in a process of its own. Return whether it was killed."""
     from django.db import connection
 
-    from subscriptions.delivery import clock
-    from subscriptions.delivery.worker import rounds
+    from subscriptions.delivery import clock, worker
 
     connection.close()
     read_end, write_end = os.pipe()
@@ -79,7 +78,7 @@ def work(killer, now, ids=None, kill="") -> bool:
     if not pid:
         os.read(read_end, 1)
         try:
-            rounds.deliver_due(clock.running_from(now), ids=ids)
+            worker.deliver_due(clock.running_from(now), ids=ids)
         finally:
             os._exit(0)
     killer.victim.write_text(f"{pid} {kill}" if kill else "")
@@ -112,7 +111,7 @@ def plan(killer, count, now):
 
 def run(kills: int, folder: Path) -> dict:
     """Kill so many workers. Return the figures."""
-    from subscriptions.delivery.recovery import sweep
+    from subscriptions.delivery import sweep
     from subscriptions.models import Letter
     from tests.factories.make import NOW
 

@@ -28,7 +28,16 @@ PICKS = 3
 WORDS = ["graph", "protein", "galaxy", "market", "robot", "vaccine", "glacier", "grammar", "comet"]
 SECRET = "a-secret-of-these-tests-and-of-nothing-else"
 REST = ("accepted", "skipped", "failed", "missed")
-COLUMNS = ["state", "reason", "message_id", "repeats", "attempt", "stumbles", "mime_size", "email"]
+COLUMNS = [
+    "state",
+    "reason",
+    "message_id",
+    "repeats",
+    "attempt",
+    "failed_attempts",
+    "mime_size",
+    "email",
+]
 
 SQL = statements(Path(__file__).with_suffix(".sql"))
 PEOPLE, LETTERS = SQL["people"], SQL["letters"]

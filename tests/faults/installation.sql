@@ -2,14 +2,14 @@
 
 -- people
 INSERT INTO subscriptions_subscriber (email, public_id, timezone, hour, size, language,
-    wants_quiet_days, learns, asked_at, asked_for, confirmed_at, suppressed_by, suppressed_reason)
+    wants_quiet_days, learns, asked_at, pending_settings, confirmed_at, suppressed_by, suppressed_reason)
 SELECT format(%(address)s, i), gen_random_uuid(), 'UTC', 7, 10, 'en', false, true, now(), '{}',
     now(), '', '' FROM generate_series(%(first)s::int, %(last)s::int) i;
 
 -- letters
 WITH written AS (
     INSERT INTO subscriptions_letter (subscriber_id, kind, day, state, reason, created_at,
-        closes_at, next_try_at, attempt, stumbles, repeats, message_id, mime_at, mime_size,
+        closes_at, next_try_at, attempt, failed_attempts, repeats, message_id, mime_offset, mime_size,
         stage, last_reply)
     SELECT s.id, 'digest', current_date, 'planned', '', now(), now() + interval '20 hours', now(),
         0, 0, 0, '', 0, 0, '', ''
@@ -17,16 +17,16 @@ WITH written AS (
     WHERE NOT EXISTS (SELECT FROM subscriptions_letter l WHERE l.subscriber_id = s.id)
     RETURNING id, subscriber_id, day
 ), noted AS (
-    INSERT INTO subscriptions_letterevent (letter_id, at, was, became, attempt, note)
+    INSERT INTO subscriptions_letterevent (letter_id, at, old_state, new_state, attempt, note)
     SELECT id, now(), '', 'planned', 0, '' FROM written
 ), digests AS (
     INSERT INTO digest_digest (subscriber_id, day, letter_id, public_id, considered, receipt)
     SELECT subscriber_id, day, id, gen_random_uuid(), 30, '{}' FROM written
     RETURNING id, subscriber_id
 )
-INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis, topic_name,
-    terms)
-SELECT d.id, d.subscriber_id, p.id, p.place, 0.5, 'trend', '', '[]'
+INSERT INTO digest_pick (digest_id, subscriber_id, paper_id, position, score, basis, "group",
+    topic_name, terms)
+SELECT d.id, d.subscriber_id, p.id, p.place, 0.5, 'trend', 'new', '', '[]'
 FROM digests d, LATERAL (
     SELECT id, row_number() OVER (ORDER BY id) AS place FROM digest_paper
     ORDER BY (hashtext(id) + d.subscriber_id) %% 97, id LIMIT %(picks)s

@@ -25,11 +25,11 @@ class Outcome:
     uncounted: int  # Taken more often than the database owns up to.
 
 
-def check(installation: Installation, *, has_lookup: bool = True) -> Outcome:
+def check(installation: Installation, *, is_certain: bool = True) -> Outcome:
     """Assert the invariants. Return the counts.
 
-    With a lookup, each letter arrived exactly once or, for a reason, never. Without one, no letter
-    is lost that wasn't called unknown, and none arrived more often than its repeats say.
+    No letter is lost that wasn't called unknown, and none arrived more often than its repeats say.
+    Where no outcome was uncertain, each letter arrived exactly once or, for a reason, never.
     """
     broken = {what: installation.ask(query)[0][0] for what, query in QUERIES.items()}
     assert not any(broken.values()), {what: count for what, count in broken.items() if count}
@@ -37,7 +37,7 @@ def check(installation: Installation, *, has_lookup: bool = True) -> Outcome:
     assert outcome.uncounted == 0, outcome
     assert outcome.lost == 0, outcome
     assert outcome.mislabelled == 0, outcome
-    if has_lookup:
+    if is_certain:
         assert outcome.doubled == 0, outcome
         assert outcome.unknown == 0, outcome
     hashes = {}

@@ -10,7 +10,7 @@ SELECT count(*) FROM (SELECT 1 FROM subscriptions_letter WHERE day IS NOT NULL G
 
 -- an attempt that is no claim
 SELECT count(*) FROM subscriptions_letter l WHERE attempt <> (SELECT count(*) FROM
-    subscriptions_letterevent e WHERE e.letter_id = l.id AND became = 'claimed')
+    subscriptions_letterevent e WHERE e.letter_id = l.id AND new_state = 'claimed')
 
 -- more than one repeat
 SELECT count(*) FROM subscriptions_letter WHERE repeats > 1
@@ -29,5 +29,5 @@ SELECT count(*) FROM digest_digest d JOIN subscriptions_letter l ON l.id = d.let
     l.state = 'accepted' AND NOT EXISTS (SELECT 1 FROM digest_pick p WHERE p.digest_id = d.id)
 
 -- events that don't follow each other
-SELECT count(*) FROM (SELECT was, lag(became) OVER (PARTITION BY letter_id ORDER BY id) AS before
-    FROM subscriptions_letterevent) chain WHERE before IS NOT NULL AND was <> before
+SELECT count(*) FROM (SELECT old_state, lag(new_state) OVER (PARTITION BY letter_id ORDER BY id) AS before
+    FROM subscriptions_letterevent) chain WHERE before IS NOT NULL AND old_state <> before

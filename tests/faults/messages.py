@@ -28,8 +28,7 @@ MESSAGE, RELEASE, STOP, NOW, DELAYS, HANDED_OVER = SQL.values()
 def run(installation: Installation, people: int, seed: int) -> dict:
     """Send a message to so many people, and stop it. Return the figures; `wrong` must be empty."""
     chance, mail, digests = random.Random(seed), installation.mail, people // 10
-    mail.log, mail.plan = installation.folder / "mail.log", lambda _: chance.choice(SLOW)
-    installation.environment["DELIVERY_LOOKUP"] = f"postfix:{mail.log}"
+    mail.plan = lambda _: chance.choice(SLOW)
     installation.environment["EMAIL_URL"] = mail.address(connections=people // 125 or 2)
     installation.invite(digests)
     installation.ask(RELEASE, 1, 1)
@@ -72,9 +71,10 @@ def run(installation: Installation, people: int, seed: int) -> dict:
     installation.rest(120)
     handed_over, letters = dict(installation.ask(HANDED_OVER)), installation.letters("message")
     ids = {letter["message_id"] for letter in letters if letter["message_id"]}
+    repeats = {letter["email"]: letter["repeats"] for letter in letters}
     arrived = Counter(one.recipient for one in mail.arrived if one.message_id in ids)
     figures["wrong"] = [
-        *(email for email, count in arrived.items() if count > 1),
+        *(email for email, count in arrived.items() if count > 1 + repeats[email]),
         *(handed_over.keys() ^ arrived.keys()),
         *(
             email

@@ -14,6 +14,7 @@ class Proxy:
 
     def __init__(self, target: int):
         self.target = target
+        self.is_refusing = False  # New connections are closed at once.
         self.is_stalling = False  # Nothing passes, and nobody is notified: a black hole.
         self.swallow = None  # A function of the server's bytes: cut there instead of passing them.
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -34,6 +35,9 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._server.accept()
+                if self.is_refusing:
+                    client.close()
+                    continue
                 try:
                     server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
                 except OSError:

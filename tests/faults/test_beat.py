@@ -19,7 +19,9 @@ def late(installation):
     """An installation in which nothing has ticked for three hours, while people are due."""
     installation.welcome(PEOPLE, hours=3)
     with installation.connect() as connection:
-        connection.execute("INSERT INTO digest_pulse VALUES ('tick', now() - interval '3 hours')")
+        connection.execute(
+            "INSERT INTO digest_heartbeat VALUES ('tick', now() - interval '3 hours')"
+        )
     return installation
 
 

@@ -1,14 +1,12 @@
 """A worker dies at each point of a letter's way (faults 1 to 4): what arrives, what is known.
 
-Where nobody can say whether the server has a letter, it is sent once more. Where a lookup can
-(here the log of the server, as a Postfix writes it), each arrives exactly once. Then faults 7 and
-8: workers that are halted for longer than they may be.
+Where nobody can say whether the server has a letter, it is sent once more. Then faults 7 and 8:
+workers that are halted for longer than they may be.
 """
 
 import json
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -22,17 +20,15 @@ PEOPLE = 5
 #: Where the worker strikes itself down, or the server does it, and whether that keeps the letter.
 BEFORE_THE_DOT = ["after_claim", "before_final_check", "K1"]
 NIGHTLY = [pytest.param(one, marks=pytest.mark.nightly) for one in ("after_250", "K2", "K2-lose")]
-IN_DOUBT = ["after_final_check", "K3", *NIGHTLY]
+IN_DOUBT = ["after_final_check", "before_commit", "K3", *NIGHTLY]
 
 
 @pytest.fixture
 def deaths(installation, mail):
     """Let people be due, and the worker die once at a point. Return the outcome, at rest."""
 
-    def deaths(point, *, people=PEOPLE, has_lookup=False):
+    def deaths(point, *, people=PEOPLE):
         give_times(installation)
-        if has_lookup:
-            consult_log(installation)
         where, _, order = point.partition("-")
         installation.invite(people)
         if where.startswith("K"):
@@ -43,7 +39,7 @@ def deaths(installation, mail):
         installation.deliver()
         assert installation.struck(where) == 1 or where.startswith("K")
         assert not mail.kills[where]
-        return check(installation, has_lookup=has_lookup)
+        return check(installation, is_certain=False)
 
     return deaths
 
@@ -52,41 +48,23 @@ def give_times(installation, **more):
     installation.environment["FAULT_TIMES"] = json.dumps(TIMES | more)
 
 
-def consult_log(installation):
-    """Let the mail server write a log, and the installation read it."""
-    installation.mail.log = installation.folder / "mail.log"
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    installation.mail.log.write_text(
-        f"{yesterday.isoformat()} mail postfix/master[1]: daemon started\n"
-    )
-    installation.environment["DELIVERY_LOOKUP"] = f"postfix:{installation.mail.log}"
-
-
 def events(installation, became):
     ((count,),) = installation.ask(
-        "SELECT count(*) FROM subscriptions_letterevent WHERE became = %s", became
+        "SELECT count(*) FROM subscriptions_letterevent WHERE new_state = %s", became
     )
     return count
 
 
-@pytest.mark.parametrize("point", [*BEFORE_THE_DOT, "after_journal", "before_commit"])
-def test_crash_outside_the_dot_leaves_nothing_uncertain(deaths, installation, point):
-    """Faults 1 and 2, the second between the journal and the database."""
+@pytest.mark.parametrize("point", BEFORE_THE_DOT)
+def test_crash_before_the_dot_leaves_nothing_uncertain(deaths, installation, point):
+    """Fault 1."""
     outcome = deaths(point, people=1)  # Of more, others may be further, or wait for their answers.
     assert (outcome.accepted, outcome.doubled) == (1, 0)
     assert events(installation, "uncertain") == 0
 
 
 @pytest.mark.parametrize("point", IN_DOUBT)
-def test_lookup_makes_each_letter_arrive_exactly_once(deaths, installation, point):
-    outcome = deaths(point, has_lookup=True)
-    assert (outcome.accepted, outcome.arrived) == (PEOPLE, PEOPLE)
-    assert events(installation, "uncertain") > 0
-    assert not any(letter["repeats"] for letter in installation.letters())
-
-
-@pytest.mark.parametrize("point", IN_DOUBT)
-def test_uncertain_letter_is_resent_once_without_a_lookup(deaths, installation, point):
+def test_uncertain_letter_is_resent_once(deaths, installation, point):
     outcome = deaths(point)
     assert (outcome.accepted, outcome.arrived) == (PEOPLE, PEOPLE)
     repeats = sum(letter["repeats"] for letter in installation.letters())
@@ -103,21 +81,11 @@ def test_letter_dying_at_every_final_check_ends_unknown(installation):
     installation.environment["FAULT_AT"] = "after_final_check:9"
     installation.invite(1)
     installation.deliver()
-    outcome = check(installation, has_lookup=False)
+    outcome = check(installation, is_certain=False)
     assert (outcome.unknown, outcome.arrived, installation.struck("after_final_check")) == (1, 0, 2)
     ((picks,),) = installation.ask("SELECT count(*) FROM digest_pick")
     assert picks > 0
     assert "outcome unknown" in installation.said("passes")
-
-
-def test_letter_is_retried_until_arrival_with_a_lookup(installation):
-    """Fault 3, with a lookup: dying twice between final check and dot costs nothing but time."""
-    give_times(installation)
-    consult_log(installation)
-    installation.environment["FAULT_AT"] = "after_final_check:2"
-    installation.invite(1)
-    installation.deliver()
-    assert (check(installation).accepted, installation.struck("after_final_check")) == (1, 2)
 
 
 def _halt(installation, point, meanwhile=lambda: None):
@@ -143,12 +111,12 @@ def test_worker_past_its_lease_sends_nothing_more(installation, mail):
 def test_worker_halted_before_its_dot_cannot_send_late(installation, mail):
     """Fault 8: servers end a silent conversation before the letter is sent again."""
     _halt(installation, "after_final_check", meanwhile=mail.hang_up)
-    outcome = check(installation, has_lookup=False)
+    outcome = check(installation, is_certain=False)
     assert (outcome.accepted, outcome.doubled, mail.dots) == (1, 0, 1)
 
 
 def test_patient_server_gets_a_counted_double(installation, mail):
     """Fault 8, where the server waits for ever: the one repeat is owned up to."""
     _halt(installation, "after_final_check")
-    outcome = check(installation, has_lookup=False)
+    outcome = check(installation, is_certain=False)
     assert (outcome.accepted, outcome.doubled, mail.dots) == (1, 1, 2)

@@ -1,5 +1,6 @@
 """The database goes away at the wrong moment (faults 41 and 43)."""
 
+import json
 import threading
 import time
 
@@ -45,6 +46,36 @@ def test_repeated_database_restarts_double_nothing(installation, mail, postgres)
     assert not any(letter["repeats"] for letter in installation.letters())
 
 
+@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.nightly)])
+def test_database_outage_amid_a_due_day_repeats_nothing(
+    installation, mail, postgres, proxy, seconds
+):
+    """A living worker keeps what it cannot commit. The usual leases, or they would expire."""
+    times = {"transitions:LEASE": 900, "sweep:HOLD": 900}
+    times = {f"subscriptions.delivery.{name}": number for name, number in times.items()}
+    installation.environment["FAULT_TIMES"] = json.dumps(times)
+    mail.at_dot = lambda recipient: time.sleep(0.2)
+    installation.invite(200)
+    address = installation.environment["DATABASE_URL"]
+    proxied = address.replace(f":{postgres.port}/", f":{proxy.port}/")
+
+    def be_away():
+        while len(mail.arrived) < 30:
+            time.sleep(0.05)
+        proxy.is_refusing = True
+        proxy.cut()
+        time.sleep(seconds)
+        proxy.is_refusing = False
+
+    outage = threading.Thread(target=be_away)
+    outage.start()
+    installation.deliver(seconds + 60, DATABASE_URL=proxied)
+    outage.join()
+    assert check(installation).accepted == 200
+    assert "Not recorded yet" in installation.said("passes")
+    assert not any(letter["repeats"] for letter in installation.letters())
+
+
 @pytest.mark.parametrize("state", ["claimed", "transmitting", "accepted"])
 def test_commit_with_a_lost_answer_is_not_repeated(installation, postgres, mail, proxy, state):
     """Fault 43: the database has claimed, checked or recorded, and its word for it gets lost."""
@@ -67,6 +98,6 @@ def test_commit_with_a_lost_answer_is_not_repeated(installation, postgres, mail,
     assert not any(letter["repeats"] for letter in installation.letters())
     ((most,),) = installation.ask(
         "SELECT max(count) FROM (SELECT count(*) FROM subscriptions_letterevent "
-        "GROUP BY became, attempt) one"
+        "GROUP BY new_state, attempt) one"
     )
     assert most == 1, "an event was written twice"

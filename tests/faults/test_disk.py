@@ -51,11 +51,7 @@ def fill(ballast):
             file.flush()
 
 
-@pytest.mark.parametrize("has_journal", [False, True])
-def test_full_disk_stops_letters_until_there_is_room(small, disk, mail, has_journal):
-    """Whether the journal, with what the database could not record, is on it or not."""
-    if has_journal:
-        small.environment["DATA_DIR"] = str(disk / "data")
+def test_full_disk_stops_letters_until_there_is_room(small, disk, mail):
     mail.at_dot = lambda recipient: time.sleep(0.3)
     small.invite(PEOPLE)
     small.start_all(*PROCESSES)

@@ -31,16 +31,6 @@ def is_idle(installation):
     return waiting == ["0"] * 3 and installation.listening() == 1
 
 
-def test_message_of_a_newer_version_is_served(at_work):
-    """Fault 13: old workers run on while the new version is installed."""
-    at_work.invite(2)
-    *_, first, second = at_work.letters()
-    at_work.hint(DELIVER, first["id"], kwargs={"urgency": 9})
-    at_work.hint(DELIVER, second["id"], "by air")
-    at_work.rest(30)
-    assert check(at_work).accepted == 2
-
-
 def test_unknown_message_costs_its_worker_nothing(at_work):
     """Fault 13: of a task that is not there yet, or with less than this version needs."""
     at_work.hint("subscriptions.tasks.deliver_by_air", 7)

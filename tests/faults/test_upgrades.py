@@ -42,5 +42,5 @@ def test_workers_run_on_with_the_next_versions_tables(installation, mail):
     installation.invite(5)
     installation.deliver()
     assert check(installation).accepted == 65
-    assert not any(letter["stumbles"] for letter in installation.letters())
+    assert not any(letter["failed_attempts"] for letter in installation.letters())
     assert " ERROR " not in installation.said("passes")

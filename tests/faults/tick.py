@@ -13,9 +13,7 @@ BETWEEN = 0.2  # Seconds.
 
 
 def main():
-    from subscriptions.delivery import clock, messages
-    from subscriptions.delivery.recovery import sweep
-    from subscriptions.delivery.worker import rounds
+    from subscriptions.delivery import clock, messages, sweep, worker
     from subscriptions.models import Letter
 
     app.set_current()
@@ -26,7 +24,7 @@ def main():
     while True:
         sweep.sweep(clock.database_now())
         messages.write_due(clock.database_now())
-        rounds.deliver_due(clock.database_now)
+        worker.deliver_due(clock.database_now)
         if "rest" not in sys.argv or not Letter.objects.open().exists():
             return
         time.sleep(BETWEEN)

@@ -38,9 +38,13 @@ def planned_digest():
 
 def act_on(panel, subscriber, act, **fields):
     """Press a button on their page and say yes. Return what their page says then."""
-    url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
-    asked = panel.get(url)
-    assert url in page(panel, subscriber).content.decode()
+    assert f'name="action" value="{act}"' in page(panel, subscriber).text
+    asked = panel.post(reverse(SUBSCRIBERS), {"action": act, "_selected_action": [subscriber.pk]})
     assert "Cancel" in text_of(asked)
-    assert "HX-Redirect" in panel.post(url, {"_form_submitted": "on"} | fields)
-    return text_of(page(panel, subscriber))
+    return select(panel, act, [subscriber], **fields)
+
+
+def select(panel, act, subscribers, **fields):
+    """Do it to subscribers selected in the list. Return what the next page says."""
+    data = {"action": act, "_selected_action": [one.pk for one in subscribers], "confirmed": "yes"}
+    return text_of(panel.post(reverse(SUBSCRIBERS), data | fields, follow=True))

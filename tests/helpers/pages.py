@@ -115,7 +115,7 @@ def furnish() -> None:
     plan.plan(NOW)
     pick, saved = Digest.objects.get(subscriber=subscriber).picks.leading()[:2]
     subscriber.feedback.create(paper=pick.paper, value="more", at=NOW)
-    subscriber.feedback.create(paper=saved.paper, value="save", at=NOW)
+    subscriber.feedback.create(paper=saved.paper, value="save", at=NOW, saved_at=NOW)
     tomorrow = NOW + DAY
     PaperEvent.objects.create(paper=pick.paper, kind="revised", note="version 2", at=tomorrow)
     LibraryPaper.objects.create(

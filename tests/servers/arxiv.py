@@ -4,7 +4,8 @@ A paper is a dict with id, title, abstract, authors and categories; where it mat
 (new, cross, replace), version, comments, license, doi, journal_ref, withdrawn. `today`
 is the day that the feeds show; later days don't exist yet. `faults` spoils a feed ("cs", or "rss"
 for all), "oai" or "api"; what is in `answers` is sent first, an answer a request; `asked` tells
-what was asked for, when, and how many connections were open.
+what was asked for, when, and how many connections were open. As arXiv does, it answers 406 to
+requests without Accept, and, with `window`, to two requests after each so many.
 """
 
 import threading
@@ -61,7 +62,7 @@ class ArxivServer(LoopbackServer):
         super().__init__(Conversation, today)
         self.days, self.page_size = days, page_size
         self.feed_size = 2_000
-        self.faults, self.answers = {}, defaultdict(deque)
+        self.faults, self.answers, self.window = {}, defaultdict(deque), None
         self.connections, self.lock = 0, threading.Lock()
         self.tokens = set()
         self.deleted = set()
@@ -198,6 +199,12 @@ class Conversation(JsonConversation):
         server.asked.append(Asked(self.path, time.monotonic(), server.connections))
         parts = urlsplit(self.path)
         params = {key: value[0] for key, value in parse_qs(parts.query).items()}
+        is_throttled = (
+            server.window and (len(server.asked) - 1) % (server.window + 2) >= server.window
+        )
+        if is_throttled or not self.headers.get("Accept"):
+            self.send(406, {}, b"")
+            return
         status, headers, body = server.answer(parts.path, params)
         if status == 200 and self.headers.get("If-None-Match") == headers["ETag"]:
             status, body = 304, b""

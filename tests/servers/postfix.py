@@ -93,6 +93,12 @@ class Postfix:
         """Stop it as an operator does: what is under way is finished or broken off."""
         self._run("stop")
 
+    def configure(self, **parameters: str) -> None:
+        """Set parameters of main.cf, and let it read them."""
+        with (self.home / "config" / "main.cf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in parameters.items())
+        self._run("reload")
+
     def flush(self) -> None:
         """Let it try again at once what it has to deliver."""
         self._run("flush")

@@ -116,7 +116,7 @@ def hints_in_the_queue():
 @pytest.mark.django_db
 @pytest.mark.parametrize("channel", ["", "json"])
 def test_failing_sweep_stops_no_delivery(monkeypatch, channel):
-    monkeypatch.setattr("subscriptions.delivery.recovery.sweep.sweep", lambda now: 1 / 0)
+    monkeypatch.setattr("subscriptions.delivery.sweep.sweep", lambda now: 1 / 0)
     hints_in_the_queue()
     Letter.objects.create(subscriber=make.subscriber(channel=channel), kind="confirm", **DUE)
     deliver_due_letters()

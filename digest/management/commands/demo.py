@@ -21,8 +21,7 @@ from digest.topics import starter_topics
 from subscriptions import schedule
 from subscriptions.actions import signup
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.delivery import circuit_breaker, clock, queue
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import circuit_breaker, clock, queue, worker
 from subscriptions.models import Subscriber, Topic
 from subscriptions.security import tokens
 
@@ -105,7 +104,7 @@ class Command(base.Command):
             Subscriber.objects.subscribed().filter(pk=subscriber.pk).update(next_due_at=now)
         plan.plan(now)
         queue.sweep(now)
-        self.sent += rounds.deliver_due(clock.running_from(now))["accepted"]
+        self.sent += worker.deliver_due(clock.running_from(now))["accepted"]
         letter = subscriber.letters.filter(day=today).first()
         outcome = letter.state_text if letter else _why_no_digest(subscriber, now)
         self._say("Today's digest", f"{outcome}{' (in an earlier run)' if has_digest else ''}")

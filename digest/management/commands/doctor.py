@@ -20,9 +20,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument(
             "--check-invariants",
-            "--check-promises",
             action="store_true",
-            dest="check_promises",
             help="Check the delivery invariants of all stored emails, too.",
         )
         parser.add_argument(
@@ -32,14 +30,14 @@ class Command(BaseCommand):
             "--sound-alarm", action="store_true", help="Post a test alarm to ALARM_WEBHOOK."
         )
 
-    def handle(self, *, check_promises, send_to, sound_alarm, **options):
+    def handle(self, *, check_invariants, send_to, sound_alarm, **options):
         now = timezone.now()
         problem_count, has_database = 0, True
         for finding in doctor.examine(now):
             problem_count += finding.grade == "wrong"
             has_database &= (finding.name, finding.grade) != ("database", "wrong")
             self.stdout.write(f"{SIGNS[finding.grade]} {finding.name + ':':<15} {finding.text}")
-        if check_promises and has_database:
+        if check_invariants and has_database:
             for result in invariants.examine(now):
                 problem_count += result.count > 0
                 sign = SIGNS["wrong" if result.count else "ok"]

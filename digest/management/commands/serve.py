@@ -20,7 +20,6 @@ class Command(base.Command):
         with base.listening_socket(port) as listener:
             embedded_server.use_port(port)
             upgrade.prepare_topics(self.stdout.write)
-            upgrade.copy_chat_ids()
             serve(listener, self.stdout)
 
 

@@ -7,8 +7,7 @@ from digest.models import ReaderModel
 from digest.numbers import counted
 from digest.operations import heartbeats
 from digest.personalization import feedback
-from subscriptions.delivery import circuit_breaker, clock, messages, queue
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import circuit_breaker, clock, messages, queue, worker
 from subscriptions.models import Letter, Subscriber
 
 
@@ -55,7 +54,7 @@ class Command(base.Command):
         )
 
     def _deliver(self, clock_now):
-        counts = rounds.deliver_due(clock_now)
+        counts = worker.deliver_due(clock_now)
         due_text = counted(sum(counts.values()), "due email")
         self.stdout.write(f"Sent {counts['accepted']:,} of {due_text}.")
         self._print_stop_reason(clock_now())

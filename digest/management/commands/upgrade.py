@@ -7,7 +7,7 @@ from digest.operations import upgrade
 
 
 class Command(BaseCommand):
-    help = "Migrate the database while workers run, and finish what migrations leave."
+    help = "Migrate the database while workers run."
     requires_migrations_checks = False
     requires_system_checks = []  # `migrate` runs them.
 
@@ -15,5 +15,4 @@ class Command(BaseCommand):
         with base.explained_errors():
             upgrade.migrate(self.stdout.write)
             upgrade.prepare_topics(self.stdout.write)
-            upgrade.copy_chat_ids()
         self.stdout.write("The database is up to date.")

@@ -7,12 +7,12 @@ understands.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to hand over."""
+    """A message to hand over. `channel` is the subscriber to whom a post goes."""
 
     sender: str
     recipient: str
@@ -20,6 +20,7 @@ class Message:
     kind: str
     letter_id: int
     frozen_at: datetime
+    channel: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,6 @@ class DeliveryResult:
     `scope` says what the reply concerns besides this message:
 
     - "address": the recipient does not exist.
-    - "provider": the recipient's provider limits the rate.
     - "us": no message of ours would be accepted. `trouble` is the cause for the circuit breaker.
     - "connection": it was closed before this message, which can be offered again at once.
 
@@ -40,7 +40,7 @@ class DeliveryResult:
     status: Literal["accepted", "deferred", "refused", "unknown"]
     stage: str
     reply: str = ""
-    scope: Literal["", "address", "provider", "us", "connection"] = ""
+    scope: Literal["", "address", "us", "connection"] = ""
     trouble: Literal["unreachable", "auth"] = "auth"
     is_temporary_rcpt: bool = False
     retry_after: float | None = None
@@ -56,7 +56,7 @@ class ConnectFailed(Exception):
 
 
 class Connection(Protocol):
-    """Hands over one message at a time. Waits by greenlets.wait_for, and raises nothing."""
+    """Hands over one message at a time, in a thread of its own. Raises nothing."""
 
     def is_usable(self) -> bool:
         """Return whether the next message may be offered."""

@@ -1,4 +1,4 @@
-"""The transport that EMAIL_URL names: a mail server (smtp.py), or files in the outbox."""
+"""The transports: that of EMAIL_URL, a mail server (smtp.py) or files, and that of channels."""
 
 import os
 import tempfile
@@ -11,6 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from subscriptions import hooks
 from subscriptions.delivery.transports import esps
 from subscriptions.delivery.transports.base import ConnectFailed, DeliveryResult, Message, Transport
 from subscriptions.delivery.transports.smtp import SmtpTransport, parse_server
@@ -122,6 +123,29 @@ def _remove(draft):
 
 def _error_text(error):
     return f"the outbox folder can't be written to: {error.strerror or error}"
+
+
+class ChannelTransport:
+    """Posts messages to channels, each of which may take half a minute to answer."""
+
+    connections = 8  # So many posts are uncertain when a worker is killed.
+
+    def connect(self) -> "ChannelConnection":
+        return ChannelConnection()
+
+
+class ChannelConnection:
+    def is_usable(self) -> bool:
+        return True
+
+    def offer(self, message: Message) -> DeliveryResult | None:
+        self._message = message
+
+    def finish(self) -> DeliveryResult:
+        return hooks.post_to_channel(self._message.channel, self._message.mime)
+
+    def close(self) -> None:
+        """There is nothing to close: each post has a connection of its own."""
 
 
 def hand_over(transport: Transport, message: Message) -> DeliveryResult:

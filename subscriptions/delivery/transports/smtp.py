@@ -1,5 +1,11 @@
-"""The mail server of EMAIL_URL: parsing the URL, connecting, TLS and authentication."""
+"""The mail server of EMAIL_URL: parsing the URL, and a client that hands over messages.
 
+Success is the reply to end of data and nothing else (RFC 5321, 4.1.1.4): neither the reply to QUIT
+nor a closed connection can unsend a message. Before end of data is sent, any failure is harmless,
+and the message can be sent again. After it, no reply means that the outcome is unknown.
+"""
+
+import re
 import smtplib
 import socket
 import ssl
@@ -8,22 +14,32 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from ipaddress import ip_address
+from typing import Never
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from subscriptions.delivery.transports.base import ConnectFailed
-from subscriptions.delivery.transports.smtp_connection import READ_BYTES, SmtpConnection
-from subscriptions.delivery.transports.smtp_replies import Reply, ReplyParser, classify_reply
+from subscriptions.delivery.transports.base import ConnectFailed, DeliveryResult, Message
+from subscriptions.delivery.transports.smtp_replies import (
+    EXPECTED_CODES,
+    Reply,
+    classify_reply,
+    take_reply,
+)
 
-CONNECT_SECONDS = 30
-COMMAND_SECONDS = 120
+#: How long to wait for each reply (RFC 5321, 4.5.3.2), and for the server to take the body.
+SECONDS = {"connect": 30, "hello": 120, "tls": 120, "auth": 120}
+SECONDS |= {"mail": 300, "rcpt": 300, "data": 120, "body": 180, "dot": 600}
+MAX_IDLE_SECONDS = 60  # Servers close idle connections, and some firewalls drop them silently.
+READ_BYTES = 16_384
+END_OF_DATA = b".\r\n"
 DEFAULT_CONNECTIONS, MAX_CONNECTIONS = 20, 500
 QUOTING = (
     "Write it like smtp://user:password@host:port, and percent-encode special characters in "
     "user and password: # is %23."
 )
 PORTS = {"none": 25, "starttls": 587, "implicit": 465}
+_SMTP_ADDRESS = re.compile(r"[!-;=?-~]+")  # Without SMTPUTF8: printable ASCII, no space or bracket.
 
 
 @dataclass(frozen=True)
@@ -50,9 +66,11 @@ class SmtpTransport:
         """The trusted certificates. Cached: loading them takes longer than connecting."""
         return None if self.server.tls == "none" else ssl.create_default_context()
 
-    def connect(self) -> SmtpConnection:
+    def connect(self) -> "Client":
         """Return a connection. Blocks, for a few minutes at worst. Raises ConnectFailed."""
-        return SmtpConnection(*connect(self.server, self._tls_context))
+        client = Client(self.server, self._tls_context)
+        client.open()
+        return client
 
 
 def parse_server(url: str) -> SmtpServer:
@@ -107,28 +125,6 @@ def is_local_host(host: str | None) -> bool:
     return host == "localhost"
 
 
-def connect(
-    server: SmtpServer, tls_context: ssl.SSLContext | None
-) -> tuple[socket.socket, frozenset[str]]:
-    """Return a connection that is ready for MAIL, and the extensions offered. Raises ConnectFailed.
-
-    With TLS, nothing but EHLO and STARTTLS is ever sent in plain text.
-    """
-    options = {"local_hostname": _ehlo_name(), "timeout": CONNECT_SECONDS}
-    if server.tls == "implicit":
-        client = _TlsClient(context=tls_context, **options)
-    else:
-        client = _Client(**options)
-    client._host = server.host  # smtplib checks the certificate by it, also after STARTTLS.
-    try:
-        client.open_session(server, tls_context)
-    except (OSError, smtplib.SMTPException, UnicodeError) as error:
-        client.close()
-        raise _failure(client.stage, error) from error
-    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # End of data must not wait.
-    return client.sock, frozenset(client.esmtp_features)
-
-
 def check(server: SmtpServer) -> ConnectFailed | None:
     """Return why no connection to this server can be opened, or None if one can."""
     try:
@@ -144,23 +140,54 @@ def _ehlo_name():
     return smtplib.SMTP().local_hostname
 
 
-class _Session:
-    """Changes to smtplib's client: it has a stage, and a deadline for each reply."""
+class Client(smtplib.SMTP):
+    """A connection (transports.base.Connection), closed after a message that was not accepted.
 
-    stage = "connect"
+    `stage` is the step whose reply is awaited, "" between two messages. With TLS, nothing but EHLO
+    and STARTTLS is ever sent in plain text.
+    """
 
-    def open_session(self, server, tls_context):
-        code, text = self.connect(server.host, server.port)
+    def __init__(self, server: SmtpServer, tls_context: ssl.SSLContext | None):
+        super().__init__(local_hostname=_ehlo_name(), timeout=SECONDS["connect"])
+        self.server = server
+        self.stage = "connect"
+        self._tls_context = tls_context
+        self._host = server.host  # smtplib checks the certificate by it, also after STARTTLS.
+        self._received = b""
+        self._is_used = False
+        self._idle_since = time.monotonic()
+
+    # ---- Opening
+
+    def open(self) -> None:
+        """Connect, and log in. Raises ConnectFailed."""
+        try:
+            self._open()
+        except (OSError, smtplib.SMTPException, UnicodeError) as error:
+            self.close()
+            raise _failure(self.stage, error) from error
+        self.stage = ""
+
+    def _open(self):
+        code, text = self.connect(self.server.host, self.server.port)
         if code != 220:
             raise smtplib.SMTPConnectError(code, text)
         self._greet()
-        if server.tls == "starttls":
+        if self.server.tls == "starttls":
             self.stage = "tls"
-            self.starttls(context=tls_context)  # Raises if the server does not offer it or fails.
+            self.starttls(context=self._tls_context)  # Raises if it is not offered, or fails.
             self._greet()
-        if server.user:
+        if self.server.user:
             self.stage = "auth"
-            self.login(server.user, server.password)
+            self.login(self.server.user, self.server.password)
+        # End of data must not wait.
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _get_socket(self, host, port, timeout):
+        sock = super()._get_socket(host, port, timeout)
+        if self.server.tls == "implicit":
+            sock = self._tls_context.wrap_socket(sock, server_hostname=host)
+        return sock
 
     def _greet(self):
         """Send EHLO, or HELO if the server does not know EHLO (RFC 5321, 3.2)."""
@@ -171,33 +198,161 @@ class _Session:
         if code != 250:
             raise smtplib.SMTPHeloError(code, text)
 
+    # ---- Handing over
+
+    def is_usable(self) -> bool:
+        """Return whether it is open, was not idle for long, and has no unsolicited reply."""
+        if self.sock is None:
+            return False
+        is_stale = time.monotonic() - self._idle_since > MAX_IDLE_SECONDS
+        if is_stale or self._has_input():
+            self.close()
+        return self.sock is not None
+
+    def offer(self, message: Message) -> DeliveryResult | None:
+        """Send all of a message but end of data."""
+        if not _SMTP_ADDRESS.fullmatch(message.sender):
+            reply = "the sender is no address that SMTP can carry"
+            return DeliveryResult("deferred", "mail", reply, "us")
+        if not _SMTP_ADDRESS.fullmatch(message.recipient):
+            reply = "the recipient is no address that SMTP can carry"
+            return DeliveryResult("refused", "rcpt", reply)
+        size = f" SIZE={len(message.mime)}" if self.has_extn("size") else ""
+        try:
+            self._command("mail", f"MAIL FROM:<{message.sender}>{size}\r\n".encode("ascii"))
+            self._command("rcpt", f"RCPT TO:<{message.recipient}>\r\n".encode("ascii"))
+            self._command("data", b"DATA\r\n")
+            self.stage = "body"
+            self._send(_dot_stuffed(message.mime))
+        except (OSError, smtplib.SMTPException) as error:
+            return self._end(error)
+        return None
+
+    def finish(self) -> DeliveryResult:
+        """Send end of data. Its reply is the outcome."""
+        try:
+            if self._has_input():
+                reply, _ = take_reply(self._received)
+                self._raise_unexpected(reply or Reply(0, "the mail server ended the session"))
+            reply = self._command("dot", END_OF_DATA)
+        except (OSError, smtplib.SMTPException) as error:
+            return self._end(error)
+        self.stage = ""
+        self._is_used = True
+        self._idle_since = time.monotonic()
+        return DeliveryResult("accepted", "dot", str(reply))
+
+    def close(self) -> None:
+        """Send QUIT between messages, and do not wait for the reply.
+
+        The reply changes nothing (compare Postfix's smtp_skip_quit_response), and some servers are
+        slow to send it or never do.
+        """
+        if self.sock is not None and not self.stage:
+            self._quit()
+        super().close()
+
+    # ---- Sending and reading
+
+    def _command(self, stage, line) -> Reply:
+        """Send a line, and return the reply if it lets the session go on."""
+        self.stage = stage
+        self._send(line)
+        reply = self._read_reply()
+        if reply.code not in EXPECTED_CODES[stage]:
+            self._raise_unexpected(reply)
+        return reply
+
+    def _send(self, data):
+        if self.sock is None:
+            raise smtplib.SMTPServerDisconnected("the connection was closed")
+        self.sock.settimeout(SECONDS[self.stage])
+        try:
+            self.sock.sendall(data)
+        except TimeoutError:
+            raise
+        except OSError:
+            self._raise_unexpected(self._read_reply())  # It may have said why it hung up.
+
     def getreply(self):
-        """Return the code and the text of one reply, within the time limit of the stage.
+        """Return the code and the text of one reply. Called by smtplib."""
+        reply = self._read_reply()
+        return reply.code, reply.text.encode()
+
+    def _read_reply(self) -> Reply:
+        """Return one reply, within the time limit of the stage.
 
         smtplib's own waits anew for each byte. It would also take unsolicited data for a later
         reply, or for one that came over TLS.
         """
-        seconds = CONNECT_SECONDS if self.stage == "connect" else COMMAND_SECONDS
-        replies = ReplyParser()
-        deadline = time.monotonic() + seconds
-        while (reply := replies.take()) is None:
+        deadline = time.monotonic() + SECONDS[self.stage]
+        reply, rest = take_reply(self._received)
+        while reply is None:
             self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
             data = self.sock.recv(READ_BYTES)
             if not data:
-                raise smtplib.SMTPServerDisconnected("it hung up")
-            replies.feed(data)
-        if replies.has_more() or not reply.code:
+                raise smtplib.SMTPServerDisconnected("the mail server hung up")
+            self._received += data
+            reply, rest = take_reply(self._received)
+        self._received = rest
+        if not reply.code or (rest and self.stage != "dot"):
             raise smtplib.SMTPException(f"it answered what makes no sense: {reply}")
-        self.sock.settimeout(COMMAND_SECONDS)
-        return reply.code, reply.text.encode()
+        return reply
+
+    def _has_input(self) -> bool:
+        """Return whether the server has sent something, or hung up, without being asked."""
+        self.sock.settimeout(0)
+        try:
+            self._received += self.sock.recv(READ_BYTES)
+            return True
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return bool(self._received)
+        except OSError:
+            return True
+
+    def _raise_unexpected(self, reply) -> Never:
+        raise smtplib.SMTPResponseException(reply.code, reply)
+
+    def _end(self, error) -> DeliveryResult:
+        """Close, and return the result of an error at this stage."""
+        stage = self.stage
+        # No reply to a command since the previous message: the server may just have been idle.
+        is_silent_reuse = stage == "mail" and (self._is_used or self.sock is None)
+        status, scope = "unknown" if stage == "dot" else "deferred", ""
+        match error:
+            case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
+                status, scope = classify_reply(stage, reply)
+                if code == 421 and (is_silent_reuse or (self._is_used and scope == "us")):
+                    scope = "connection"  # A new connection shows whether it is the server.
+                if code >= 400 and stage != "body":  # It expects a command.
+                    self._quit()
+                text = str(reply)
+            case TimeoutError():
+                text = "the mail server did not answer in time"
+            case _:
+                scope = "connection" if is_silent_reuse else ""
+                is_ours = isinstance(error, smtplib.SMTPException)
+                text = str(error) if is_ours else f"{type(error).__name__}: {error}"
+        super().close()
+        trouble = "unreachable" if text.startswith("4") else "auth"
+        is_temporary_rcpt = stage == "rcpt" and text.startswith("4")
+        return DeliveryResult(status, stage, text, scope, trouble, is_temporary_rcpt)
+
+    def _quit(self):
+        with suppress(OSError):
+            self.sock.settimeout(0)
+            self.sock.send(b"QUIT\r\n")
 
 
-class _Client(_Session, smtplib.SMTP):
-    pass
+def _dot_stuffed(mime):
+    """Return the body for DATA, without end of data (RFC 5321, 4.5.2).
 
-
-class _TlsClient(_Session, smtplib.SMTP_SSL):
-    pass
+    A dot is doubled after a bare LF too, since some servers take that for the end of a line.
+    """
+    body = mime.replace(b"\n.", b"\n..") if b"\n." in mime else mime  # Searching first is faster.
+    if body.startswith(b"."):
+        body = b"." + body
+    return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 
 def _failure(stage, error) -> ConnectFailed:

@@ -6,13 +6,12 @@ Plain functions on bytes and codes: no sockets, no Django.
 import re
 from typing import NamedTuple
 
-#: RFC 5321, 4.5.3.1.5, allows 512. Longer lines are accepted too: if a long 250 to end of data were
-#: not understood, the outcome would be uncertain.
-LINE_BYTES = 8_192
-MAX_REPLY_LINES = 100
+MAX_REPLY_BYTES = 65_536
 MAX_REPLY_LENGTH = 1_000
 
-_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+#: A reply of one or more lines, all with its code (RFC 5321, 4.2.1), and the beginning of one.
+_REPLY = re.compile(rb"(?=([2-5][0-9][0-9]))(?:\1-[^\n]*\n)*\1(?: [^\n]*|\r)?\n")
+_INCOMPLETE = re.compile(rb"(?:(?=([2-5][0-9][0-9]))(?:\1-[^\n]*\n)+)?[^\n]*")
 _ENHANCED = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![\w.])")
 
 _STATUS_IN_TEXT = re.compile(r"(?<![\w.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.]*[\w])")
@@ -22,7 +21,6 @@ EXPECTED_CODES = {
     "mail": frozenset({250}),
     "rcpt": frozenset({250, 251, 252}),
     "data": frozenset({354}),
-    "body": frozenset(),  # No reply is due: any ends the session.
     "dot": frozenset({250}),
 }
 
@@ -92,57 +90,15 @@ class Reply(NamedTuple):
         return printable_line(f"{self.code or ''} {self.text}", MAX_REPLY_LENGTH)
 
 
-class ReplyParser:
-    """Bytes in, complete replies out.
-
-    It keeps at most one incomplete reply, of bounded size. After a malformed reply, which it
-    returns, it ignores the rest: replies could no longer be matched to commands.
-    """
-
-    def __init__(self):
-        self._bytes = b""
-        self._lines = []  # Of an incomplete reply.
-        self._code = 0
-        self._has_failed = False
-
-    def feed(self, data: bytes) -> None:
-        if not self._has_failed:
-            self._bytes += data
-
-    def has_more(self) -> bool:
-        """Return whether there is anything beyond the replies that were taken."""
-        return bool(self._bytes or self._lines)
-
-    def take(self) -> Reply | None:
-        """Return the next reply, or None if it is not complete yet."""
-        while (end := self._bytes.find(b"\n", 0, LINE_BYTES)) >= 0:
-            line, self._bytes = self._bytes[:end], self._bytes[end + 1 :]
-            reply = self._read(line.removesuffix(b"\r"))
-            if reply is not None:
-                return reply
-        if len(self._bytes) >= LINE_BYTES:
-            return self._fail(self._bytes)
-        return None
-
-    def _read(self, line):
-        match = _LINE.fullmatch(line)
-        if match is None or len(self._lines) == MAX_REPLY_LINES:
-            return self._fail(line)
-        code, separator, text = match.groups(b"")
-        if not self._lines:
-            self._code = int(code)
-        elif int(code) != self._code:
-            return self._fail(line)
-        self._lines.append(text)
-        if separator == b"-":
-            return None
-        text = b"\n".join(self._lines).decode("utf-8", "replace")
-        self._lines = []
-        return Reply(self._code, text)
-
-    def _fail(self, line):
-        self._bytes, self._lines, self._has_failed = b"", [], True
-        return Reply(0, line[:LINE_BYTES].decode("utf-8", "replace"))
+def take_reply(data: bytes) -> tuple[Reply | None, bytes]:
+    """Return the first reply in what was received, or None if it is not complete, and the rest."""
+    if match := _REPLY.match(data):
+        lines = [line[4:] for line in match[0].splitlines()]
+        text = b"\n".join(lines).decode("utf-8", "replace")
+        return Reply(int(match[1]), text), data[match.end() :]
+    if len(data) > MAX_REPLY_BYTES or not _INCOMPLETE.fullmatch(data):
+        return Reply(0, data[:MAX_REPLY_LENGTH].decode("utf-8", "replace")), b""
+    return None, data
 
 
 def classify_reply(stage: str, reply: Reply) -> tuple[str, str]:
@@ -180,13 +136,10 @@ def _scope_of(stage, reply):
     if _NO_RATE_LIMIT.match(status):
         return ""
     if status.startswith("4.7.") or re.search(_RATE, reply.text, re.I):
-        return "us" if stage == "mail" else "provider"
-    if reply.code != 421:
-        return ""
-    if stage in ("mail", "rcpt") and status.startswith("4.3."):
-        return "us"  # The server shuts down (RFC 3463, 3.4): a relay that is being reloaded, say.
-    # Before RCPT, it may just close an idle connection.
-    return "provider" if stage in REFUSING_STAGES else ""
+        return "us" if stage == "mail" else ""
+    # The server shuts down (RFC 3463, 3.4): a relay that is being reloaded, say.
+    is_going_down = reply.code == 421 and status.startswith("4.3.")
+    return "us" if is_going_down and stage in ("mail", "rcpt") else ""
 
 
 def grade_of(status: str, reply: str, default: str = "soft") -> str:

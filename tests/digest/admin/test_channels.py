@@ -6,10 +6,9 @@ from django.urls import reverse
 
 from digest.indexing import index_store
 from digest.models import Digest
-from digest.operations import upgrade
 from digest.planning import plan
 from subscriptions.actions.export import export
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Channel, Consent, Group, Letter, Subscriber
 from subscriptions.security.encryption import decrypt, encrypt
 from tests.factories import make
@@ -59,7 +58,7 @@ def test_new_channel_gets_papers_at_once(panel, server):
     consent = Consent.objects.get()
     assert (consent.act, consent.via) == ("confirmed", "admin panel")
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     (message,) = server.posted
     assert "Graphs everywhere" in message["text"]
     preview = reverse("admin:digest_digest_preview", args=[Digest.objects.get().pk, "html"])
@@ -160,20 +159,6 @@ def test_other_kinds_get_no_chat_and_no_fragment(panel, server):
     assert "chat_id" not in server.posted[0]
 
 
-def test_upgrade_copies_the_chat_of_earlier_telegram_channels(panel, server):
-    secrets = [encrypt(f"{server.secret}#-1001"), encrypt(f"{server.secret}#x"), "unreadable"]
-    kinds = ("telegram", "slack", "telegram")
-    rows = [
-        make.subscriber(channel=kind, title=kind, secret=secret)
-        for kind, secret in zip(kinds, secrets, strict=True)
-    ]
-    upgrade.copy_chat_ids()
-    assert [make.fresh(row).chat_id for row in rows] == ["-1001", "", ""]
-    assert [row.secret for row in rows] == secrets
-    press_test(panel, Channel.objects.first())
-    assert server.posted[0]["chat_id"] == "-1001"
-
-
 def test_message_shows_response_and_stores_nothing(panel, server):
     add(panel, server.secret)
     channel = Channel.objects.get()
@@ -197,8 +182,9 @@ def test_channel_can_be_paused_and_erased(panel, server):
     assert panel.get(url)["Location"].endswith(f"/channel/{channel.pk}/change/")
     save(panel, channel, paused_until="2026-07-01")
     assert make.fresh(channel).state_at(NOW) == "paused"
-    url = reverse("admin:subscriptions_channel_erase", args=[channel.pk])
-    panel.post(url, {"_form_submitted": "on"})
+    erase = {"action": "erase", "_selected_action": [channel.pk], "confirmed": "yes"}
+    assert 'name="action" value="erase"' in page(panel, channel).text
+    panel.post(reverse("admin:subscriptions_channel_changelist"), erase)
     assert not Subscriber.objects.exists()
     assert not Letter.objects.filter(pk=letter.pk).exists()
 

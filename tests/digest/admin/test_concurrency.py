@@ -43,8 +43,9 @@ class Operator:
         )
 
     def act(self, subscriber, act, **sent):
-        url = reverse(f"admin:subscriptions_subscriber_{act}", args=[subscriber.pk])
-        return self.send(url, {"_form_submitted": "on"} | sent)
+        url = reverse("admin:subscriptions_subscriber_changelist")
+        row = {"action": act, "_selected_action": [subscriber.pk], "confirmed": "yes"}
+        return self.send(url, row | sent)
 
     def send(self, url, sent):
         """Return the status of the answer, which is none of an error."""
@@ -79,7 +80,7 @@ def assert_forgotten():
     assert not [row for row in rows if "@example.org" in row]
 
 
-ACTS = {"pause": {"until": "2026-06-20"}, "suppress": {"reason": "asked by phone"}}
+ACTS = {"pause": {"until": "2026-06-20"}, "block": {"reason": "asked by phone"}}
 ACTS |= {"unsubscribe": {}, "erase": {}}
 
 
@@ -116,7 +117,7 @@ def test_erased_subscriber_is_not_named_in_log(ada, monkeypatch, is_before):
 def test_suppression_survives_concurrent_resume(ada, bob):
     subscriber = make.subscriber(paused_until=TODAY.replace(day=20))
     both(
-        partial(ada.act, subscriber, "suppress", reason="asked by phone"),
+        partial(ada.act, subscriber, "block", reason="asked by phone"),
         partial(bob.act, subscriber, "resume"),
     )
     subscriber.refresh_from_db()
@@ -129,9 +130,9 @@ SAME = {
     "resume": ({"paused_until": TODAY.replace(day=20)}, {}),
     "ask_to_confirm": ({"confirmed": False}, {}),
     "send_link": ({}, {}),
-    "ask": ({"suppressed_at": NOW, "suppressed_by": "bounced"}, {}),
-    "lift": ({"suppressed_at": NOW, "suppressed_by": "operator"}, {}),
-    "suppress": ({}, {"reason": "asked by phone"}),
+    "ask_to_verify": ({"suppressed_at": NOW, "suppressed_by": "bounced"}, {}),
+    "unblock": ({"suppressed_at": NOW, "suppressed_by": "operator"}, {}),
+    "block": ({}, {"reason": "asked by phone"}),
 }
 
 
@@ -143,7 +144,7 @@ def test_concurrent_identical_actions_happen_once(ada, bob, act):
     signup.record_consent(subscriber, "asked", signup.ConsentSource("test"), NOW)
     both(*(partial(one.act, subscriber, act, **sent) for one in (ada, bob)))
     assert len(trail()) == 1
-    assert Letter.objects.count() == (act in ("ask_to_confirm", "send_link", "ask"))
+    assert Letter.objects.count() == (act in ("ask_to_confirm", "send_link", "ask_to_verify"))
 
 
 def test_subscriber_erased_during_save_stays_erased(ada, monkeypatch):

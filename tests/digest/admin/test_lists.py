@@ -1,18 +1,15 @@
 """The panel's lists of tables that grow: quick however long they are, and what they find."""
 
 import re
-from datetime import UTC, datetime
 
 import pytest
-from django.db import connection
 from django.urls import reverse
 
 from digest.models import Digest
-from subscriptions.admin import widgets
 from subscriptions.delivery import message_ids
 from subscriptions.models import Letter, LetterFact, Subscriber
 from tests.factories import make
-from tests.factories.make import DAY, HOUR, NOW, TODAY
+from tests.factories.make import DAY, NOW
 from tests.helpers.data_files import cases
 from tests.helpers.pages import text_of
 
@@ -45,31 +42,6 @@ def rows(panel, name, **asked):
     response = panel.get(reverse(name), asked)
     assert response.status_code == 200
     return list(response.context["cl"].result_list)
-
-
-def test_long_list_is_capped_with_note(panel, monkeypatch):
-    monkeypatch.setattr(widgets.CappedPaginator, "MAX_ROWS", 60)
-    for number in range(62):
-        make.subscriber(f"reader{number}@example.org")
-    text = text_of(panel.get(reverse(SUBSCRIBERS)))
-    assert "first 60 subscribers; use search or filters for others" in text
-    assert "60 results" not in text_of(panel.get(reverse(SUBSCRIBERS), {"state": "active"}))
-    listed_ids = [one.pk for page in (1, 2) for one in rows(panel, SUBSCRIBERS, p=page)]
-    assert listed_ids == sorted(set(listed_ids), reverse=True)
-    assert len(listed_ids) == 60
-    for _ in range(2):
-        Subscriber.objects.earliest("pk").delete()
-    text = text_of(panel.get(reverse(SUBSCRIBERS)))
-    assert "60 subscribers" in text
-    assert "first 60" not in text
-
-
-def test_lists_are_not_sorted_by_slow_columns(panel):
-    subscribers = [make.subscriber(f"{name}@example.org") for name in "bac"]
-    assert [one.email[0] for one in rows(panel, SUBSCRIBERS, o="1")] == ["a", "b", "c"]
-    letters = [letter(one, NOW + days * DAY) for days, one in enumerate(subscribers)]
-    for column in range(1, 9):
-        assert rows(panel, LETTERS, o=column) == letters[::-1]
 
 
 def test_subscribers_are_listed_with_sign_up_and_interests(panel):
@@ -115,15 +87,6 @@ def test_first_column_shows_kind_and_day(panel, name, kind, expected):
     assert " ".join(re.sub(r"<[^>]+>", " ", first).split()) == f"ada@example.org {expected}"
 
 
-def test_newest_matching_subscribers_are_shown_with_note(panel, monkeypatch):
-    monkeypatch.setattr(widgets, "MAX_MATCHES", 2)
-    letters = [letter(make.subscriber(f"ada{number}@example.org")) for number in range(3)]
-    assert rows(panel, LETTERS, q="ada") == letters[:0:-1]
-    words = text_of(panel.get(reverse(LETTERS), {"q": "ada"}))
-    assert "More than 2 addresses" in words
-    assert "More than" not in text_of(panel.get(reverse(LETTERS), {"q": "ada1"}))
-
-
 def test_papers_are_found_by_title_or_id(panel):
     make.paper("Sparse graphs", id="2606.1")
     make.paper("On graphs", id="2606.12")
@@ -144,25 +107,11 @@ def test_letters_are_filtered_by_day_and_state(panel):
     assert [one.letter for one in rows(panel, DIGESTS, **day_range)] == letters_in_range
     assert rows(panel, LETTERS, day_from="2026-06-01") == [letters[-1]]
     assert rows(panel, LETTERS, day_to="2026-05-23") == [letters[0]]
-    for rubbish in ("rubbish", "0001-01-01", "2026-02-31"):
-        assert len(rows(panel, LETTERS, day_from=rubbish)) == 11
-    assert len(rows(panel, LETTERS, day_to="9999-12-31")) == 11
     for made, state in zip(letters, ("planned", "failed"), strict=False):
         Letter.objects.filter(pk=made.pk).update(state=state, ended_at=None, reason="550")
         assert rows(panel, LETTERS, state__exact=state) == [made]
         digests = rows(panel, DIGESTS, letter__state__exact=state)
         assert [digest.letter for digest in digests] == [made]
-
-
-@pytest.mark.parametrize("hours", [-36, 40])
-def test_letter_created_far_from_its_day_is_found(panel, hours):
-    subscriber = make.subscriber()
-    at = datetime(2026, 6, 1, tzinfo=UTC) + hours * HOUR
-    made = letter(subscriber, at)
-    Letter.objects.filter(pk=made.pk).update(day=TODAY)
-    for days in (6, 7, 8):  # Others, so that there is something to halve.
-        letter(make.subscriber(), NOW + days * DAY)
-    assert rows(panel, LETTERS, day_from="2026-06-01", day_to="2026-06-01") == [made]
 
 
 def test_bounces_are_found_by_address_reply_or_day(panel):
@@ -172,10 +121,9 @@ def test_bounces_are_found_by_address_reply_or_day(panel):
     fact(letter(make.subscriber()), kind="delivered", grade="", reply="250 ok")
     assert rows(panel, FACTS, q="ada@") == [first]
     assert rows(panel, FACTS, q="mailbox full") == [other]
-    assert rows(panel, FACTS, q="250 ok") == []
     assert rows(panel, FACTS, kind__exact="bounced") == [other, first]
-    assert rows(panel, FACTS, noted_at_from="2026-05-30", noted_at_to="2026-05-31") == [first]
-    assert rows(panel, FACTS, noted_at_from="2026-06-01", noted_at_to="9999-12-31")[1:] == [other]
+    day = {"noted_at__year": 2026, "noted_at__month": 5, "noted_at__day": 31}
+    assert rows(panel, FACTS, **day) == [first]
 
 
 def test_subscribers_are_listed_with_last_digest(panel):
@@ -185,19 +133,3 @@ def test_subscribers_are_listed_with_last_digest(panel):
     letter(subscriber, NOW, state="failed")
     letter(subscriber, NOW, kind="link")
     assert rows(panel, SUBSCRIBERS)[0].last_sent_at == sent.ended_at
-
-
-def test_rare_rows_are_found_by_index():
-    if connection.vendor != "postgresql":
-        pytest.skip("runs with the tests on PostgreSQL")
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("SET LOCAL enable_sort = off")
-    letters, facts = Letter.objects.order_by("-pk"), LetterFact.objects
-    for queryset, index in [
-        (letters.exclude(reason=""), "letters_with_reason"),
-        (letters.filter(kind="confirm"), "letters_but_digests"),
-        (facts.filter(kind="complained"), "facts_but_deliveries"),
-        (facts.filter(grade="policy"), "facts_by_grade"),
-    ]:
-        assert index in queryset.values_list("pk")[:50].explain()

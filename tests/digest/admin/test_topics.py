@@ -1,4 +1,4 @@
-"""Topics in the panel: what matches while one is written, who follows, and what was merged."""
+"""Topics in the panel: what matches while one is written, and who follows."""
 
 import json
 import re
@@ -193,14 +193,6 @@ def test_subscribers_and_own_topics_need_permission():
     assert panel_of("view_paper").get(followers).status_code == 403
 
 
-def test_merged_topics_are_read_only(panel):
-    old = make.topic("Old", merged_into=make.topic("Stays"))
-    assert "Old Stays Old" in text_of(panel.get(TOPICS, {"owner": "merged"}))
-    assert "Old" not in text_of(panel.get(TOPICS))
-    assert "Stays" in text_of(panel.get(change_page(old)))
-    assert panel.post(change_page(old), {"name": "x"}).status_code == 403
-
-
 # ---- Topics as a file: what is exported can be imported, and a bad file changes nothing
 
 
@@ -268,15 +260,9 @@ def test_import_keeps_omitted_fields():
     assert totals(load(REEFS)) == {"skip": 1}
 
 
-def test_own_and_merged_topics_are_not_exported():
+def test_own_topics_are_not_exported():
     make.subscriber(interests="coral reefs")
-    stays = make.topic("Stays")
-    make.topic("Old", merged_into=stays)
-    before = rows()
     assert "coral" not in export(topics=Topic.objects.all())
-    assert "slug: old" not in export(topics=Topic.objects.all())
-    assert "already exists" in errors_of(load("- {slug: old, name: Old, query: x}"))
-    assert rows() == before
 
 
 def test_file_with_one_bad_topic_is_refused():
@@ -380,9 +366,9 @@ def test_only_previewed_file_is_imported(panel):
     assert not Topic.objects.exists()
 
 
-def test_import_failing_at_confirmation_changes_nothing(panel):
+def test_import_failing_at_confirmation_changes_nothing(panel, monkeypatch):
     response = upload(panel, f"{REEFS}- {{slug: ice, name: Ice, query: ice}}\n")
-    make.topic("Old", slug="ice", merged_into=make.topic("Stays"))
+    monkeypatch.setattr(topic_files, "VALUE_TYPES", {"query": bool})
     assert "nothing was imported" in text_of(confirm(panel, response))
     assert not Topic.objects.filter(slug="reefs").exists()
     assert not LogEntry.objects.exists()

@@ -89,6 +89,7 @@ def test_request_bypasses_proxies_and_names_client(ask, server, monkeypatch):
     assert headers["user-agent"] == "Paperboy test"
     assert headers["host"] == server.host
     assert headers["connection"] == "close"
+    assert headers["accept"] == "*/*"
 
 
 def test_gzip_is_unpacked(ask):
@@ -150,7 +151,7 @@ def test_failures_are_not_cached(ask, path):
 # Busy and broken servers
 
 
-TROUBLES = "429 500 503 cut cut-body cut-chunks garbage endless-head gzip-broken gzip-garbage"
+TROUBLES = "406 429 500 503 cut cut-body cut-chunks garbage endless-head gzip-broken gzip-garbage"
 
 
 @pytest.mark.parametrize("trouble", TROUBLES.split())
@@ -181,6 +182,7 @@ def test_invalid_pause_is_replaced_by_default(ask, wall, pause):
 
 UNAVAILABLE = [
     ("429+601,200", r"^127\.0\.0\.1 answered 429$", []),  # That is left to a later run.
+    ("403+601,200", r"^127\.0\.0\.1 answered 403$", []),
     ("503+7", r"^127\.0\.0\.1 answered 503$", [7, 7, 7]),
 ]
 

@@ -41,7 +41,6 @@ def indexed():
 
 
 def test_nothing_is_written_without_a_model():
-    assert index_store.write(NOW) is None
     assert index_store.refresh(NOW) is False
     assert index_store.current() is None
 

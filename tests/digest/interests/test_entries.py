@@ -90,3 +90,38 @@ def test_reading_takes_linear_time(part):
     start = time.process_time()
     read((part * 8_000)[:8_000])
     assert time.process_time() - start < 0.5
+
+
+class Counting(Papers):
+    def __init__(self):
+        self.names = []
+
+    def is_author(self, name):
+        self.names.append(name)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("robots\n" * 500, 1),
+        ("robots" + " NOT robots OR tea" * 500, 3),
+        ("\n".join(f"robot{'s' * number}" for number in range(500)), 4),
+        ("robots AND (" + " OR ".join(["big tea"] * 300) + ")", 1),
+    ],
+)
+def test_interest_is_read_once_and_none_beyond_limit(text, count):
+    vocabulary = Counting()
+    read(text, vocabulary, limit=3)
+    assert len(vocabulary.names) == count
+
+
+def test_alternatives_in_parentheses_are_limited():
+    text = "robots AND (" + " OR ".join(f"tea{number}" for number in range(300)) + ")"
+    assert len(read(text)) == 20
+
+
+@pytest.mark.parametrize("mark", ["not: ", "topic: ", "without ", "no ", "paper: not "])
+def test_line_of_marks_is_unread(mark):
+    line = (mark * 400).strip()
+    assert read(line) == [Entry("unread", line)]

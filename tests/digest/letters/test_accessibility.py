@@ -70,7 +70,8 @@ def in_each_group():
         (make.paper(**papers["hebrew"], abstract="图神经网络。" * 20), {"basis": "trend"}),
         (make.paper("Genes", "A very long word: " + "x" * 300), {"basis": "new"}),
     )
-    Feedback.objects.create(subscriber=letter.subscriber, paper=bare, value="save", at=NOW - DAY)
+    saved = {"value": "save", "at": NOW - DAY, "saved_at": NOW - DAY}
+    Feedback.objects.create(subscriber=letter.subscriber, paper=bare, **saved)
     PaperEvent.objects.create(paper=bare, kind="withdrawn", at=NOW)
     return letter
 

@@ -85,16 +85,6 @@ def test_batch_equals_letters_rendered_alone():
     assert [dict(one.headers)["Content-Language"] for one in composed(*letters)] == ["en", "de"]
 
 
-def test_letter_lists_paper_ids_for_journal():
-    first, second, folded = make.paper(), make.paper(), make.paper()
-    letter = stored([first, second])
-    pick(letter.digest, folded, leader=letter.digest.picks.get(position=1))
-    (content,) = composed(letter)
-    assert content.item_ids == [first.pk, second.pk, folded.pk]
-    (welcome,) = composed(stored(kind="welcome"))
-    assert welcome.item_ids == []
-
-
 def test_letter_reflects_current_rows():
     paper = make.paper("Graphs")
     letter = stored([paper])

@@ -10,7 +10,7 @@ from django.db import connection
 from digest.models import Pick
 from digest.operations import heartbeats
 from digest.planning import plan
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import NOW
@@ -30,12 +30,12 @@ def test_backup_during_write_is_complete_and_private(embedded, tmp_path):
     name, copy = connection.settings_dict["NAME"], tmp_path / "copy.sqlite3"
     with closing(sqlite3.connect(name, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        writer.execute("INSERT INTO digest_pulse VALUES ('under way', '2026-06-01 12:00:00')")
+        writer.execute("INSERT INTO digest_heartbeat VALUES ('under way', '2026-06-01 12:00:00')")
         call_command("backup", str(copy))
         writer.execute("ROLLBACK")
     with closing(sqlite3.connect(copy)) as subscriber:
         assert subscriber.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert subscriber.execute("SELECT name FROM digest_pulse").fetchall() == [("before",)]
+        assert subscriber.execute("SELECT name FROM digest_heartbeat").fetchall() == [("before",)]
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
@@ -80,7 +80,7 @@ def test_dumped_data_loads_into_empty_database(tmp_path):
     make.paper("Graph networks")
     make.subscriber(interests="graph networks")
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     before = list(Letter.objects.values()), list(Pick.objects.values())
     file = str(tmp_path / "all.json.gz")
     left_out = ["contenttypes", "auth.permission", "sessions"]

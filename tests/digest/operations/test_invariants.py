@@ -13,9 +13,7 @@ from digest.operations import invariants
 from digest.planning import plan
 from subscriptions import schedule
 from subscriptions.actions import signup
-from subscriptions.delivery import transitions
-from subscriptions.delivery.recovery import sweep
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import sweep, transitions, worker
 from subscriptions.models import Letter, LetterEvent, MimeBatch, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
@@ -33,7 +31,7 @@ INDEX = reverse("admin:index")
 def sent():
     """A letter that was planned and sent at NOW, with its paper."""
     letter = planned()
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     letter.refresh_from_db()
     return letter
 
@@ -84,9 +82,9 @@ def test_invariants_hold_through_silence_and_resend():
     assert broken(later) == {}
     much_later = later + sweep.HOLD + MINUTE
     Letter.objects.update(next_try_at=later)
-    sweep._resolve("unknown", Letter.objects.select_related("subscriber").get(), later)
+    sweep.sweep(later)
     assert Letter.objects.get().repeats == 1
-    rounds.deliver_due(lambda: much_later)
+    worker.deliver_due(lambda: much_later)
     assert make.fresh(letter).state == "accepted"
     assert broken(much_later) == {}
 
@@ -254,12 +252,12 @@ def test_repeated_unsubscribe_with_clock_change_is_valid(sent):
     assert broken(NOW + hour) == {}
 
 
-def test_missing_step_is_found_unless_reconciled(sent):
+def test_missing_step_is_found_unless_noted(sent):
     sent.events.get(new_state="transmitting").delete()
     assert broken(NOW) == {"steps": [sent.pk], "proofs": [sent.pk]}
     sent.events.filter(new_state="claimed").delete()
     assert broken(NOW)["claims"] == [sent.pk]
-    sent.events.filter(new_state="accepted").update(old_state="planned", note="found by reconcile")
+    sent.events.filter(new_state="accepted").update(old_state="planned", note="counted")
     change(sent, attempt=0, last_reply="", frozen_at=None)
     assert broken(NOW) == {}
 

@@ -12,8 +12,7 @@ from digest.operations import alarms, heartbeats, metrics
 from digest.personalization import feedback
 from digest.planning import plan
 from subscriptions.actions import signup
-from subscriptions.delivery import circuit_breaker
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import circuit_breaker, worker
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
@@ -98,7 +97,7 @@ def test_metrics_match_the_database(clock):
     make.paper("Graphs")
     late, later = make.subscriber(), make.subscriber()
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW + MINUTE)
+    worker.deliver_due(lambda: NOW + MINUTE)
     make.subscriber(next_due_at=NOW - HOUR)
     make.subscriber(confirmed=False)
     tomorrow = NOW.date() + DAY  # On Kiritimati, it has begun.
@@ -131,7 +130,7 @@ def test_lag_and_uncertain_emails_are_measured():
     for _ in range(3):
         make.subscriber(interests="graph networks")
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW + MINUTE)
+    worker.deliver_due(lambda: NOW + MINUTE)
     slowest = Letter.objects.last()
     Letter.objects.filter(pk=slowest.pk).update(ended_at=NOW + 9 * MINUTE, repeats=1)
     slowest.events.create(at=NOW, old_state="transmitting", new_state="uncertain", attempt=1)

@@ -1,6 +1,5 @@
 """What the post office throws away, what it keeps, and that it may be stopped in the middle."""
 
-import os
 from contextlib import contextmanager
 from itertools import chain
 
@@ -19,10 +18,8 @@ from subscriptions import db
 from subscriptions.actions import erase as erasing
 from subscriptions.actions import preferences, signup
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.delivery import retention
-from subscriptions.delivery.recovery.journal import folder_of_journals
-from subscriptions.delivery.worker import rounds
-from subscriptions.models import Letter, LetterEvent, Message, Provider, Seal, Subscriber, Topic
+from subscriptions.delivery import retention, worker
+from subscriptions.models import Letter, LetterEvent, Message, Seal, Subscriber, Topic
 from subscriptions.security import suppression_list
 from tests.digest.admin.test_lists import letter
 from tests.factories import make
@@ -42,7 +39,7 @@ def live(days, subscribers=1, *, start=NOW):
         now = start + day * DAY
         make.paper(f"Graph networks {day}", day=now.date(), now=now)
         plan.plan(now)
-        rounds.deliver_due(lambda now=now: now)
+        worker.deliver_due(lambda now=now: now)
     return start + days * DAY
 
 
@@ -70,16 +67,6 @@ def test_last_letter_and_digest_are_kept(settings):
     preferences.change(subscriber, None, {"hour": 20}, now=NOW + 2 * DAY + HOUR)
     assert make.fresh(subscriber).next_due_at.date() == TODAY + 3 * DAY
     assert Digest.objects.not_missed().filter(subscriber=subscriber).exists()
-
-
-def test_replayed_journals_are_purged_after_two_weeks():
-    folder = folder_of_journals()
-    folder.mkdir()
-    for name, age in (("old.replayed", 15), ("new.replayed", 13), ("open.jsonl", 15)):
-        (folder / name).touch()
-        os.utime(folder / name, 2 * ((NOW - age * DAY).timestamp(),))
-    retention.purge(NOW)
-    assert sorted(path.name for path in folder.iterdir()) == ["new.replayed", "open.jsonl"]
 
 
 def test_open_letter_keeps_its_events(settings, monkeypatch):
@@ -242,11 +229,9 @@ def test_special_rules_delete_rows():
     Alarm.objects.create(name="disk", raised_at=NOW - 999 * DAY, holds_until=NOW + DAY)
     for days in (-1, 1):
         Session.objects.create(session_key=f"of {days}", expire_date=NOW + days * DAY)
-        counted_at = NOW - (30 - days) * DAY
-        Provider.objects.create(name=f"of {days}", pace=60, counted_at=counted_at)
     upkeep.purge(NOW)
     assert Alarm.objects.exists()  # It stands.
-    assert Session.objects.get().session_key == Provider.objects.get().name == "of 1"
+    assert Session.objects.get().session_key == "of 1"
 
 
 def test_old_or_orphaned_recommendations_are_deleted():

@@ -12,7 +12,7 @@ from digest.papers.duplicates import aliases_of
 from digest.personalization import library
 from digest.planning import explain, plan, preview
 from digest.ranking.profile import Interest, Profile
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Topic
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
@@ -50,7 +50,7 @@ def had(someone, paper, days=20):
     """Send them this paper so many days ago, and since then only what is new of each day."""
     for moment in sorted({NOW - days * DAY, NOW - DAY}):
         plan.plan(moment)
-        rounds.deliver_due(lambda moment=moment: moment)
+        worker.deliver_due(lambda moment=moment: moment)
     assert Pick.objects.filter(subscriber=someone, paper=paper).exists()
 
 

@@ -10,7 +10,8 @@ from tests.helpers.data_files import cases
 from tests.servers.loopback import says
 
 TITLE = "GPT-4 reads 1,000 maps"
-ABSTRACT = "We find that 3.5% of 1,200 maps are wrong, in 2.1 m² each. Results hold for 95 models."
+ABSTRACT = "We find that 3.5% of 1,200 maps are wrong, in 2.1 m² each. Results hold for 95 models \
+of maps.example and Node.js."
 GOOD = {"title": "GPT-4 liest 1.000 Karten", "sentence": "3,5 % von 1200 Karten sind falsch."}
 
 
@@ -26,6 +27,14 @@ def test_answer_is_taken_with_localised_numbers(wrapping):
 
 def test_answer_in_english_leaves_the_authors_title():
     assert parse_answer("en", sentence="3.5% are wrong.") == ("", "3.5% are wrong.")
+
+
+HARMLESS = ["Karten, z.B. d.h. u.a. 3,5 % (Ph.D.) der U.S.-Karten … falsch...und so", "地图。结果"]
+
+
+@pytest.mark.parametrize("sentence", [*HARMLESS, "Maps.example hat 95 Karten.", "Es ist node.JS."])
+def test_dots_and_host_names_of_the_abstract_are_shown(sentence):
+    assert parse_answer(sentence=sentence)[1] == sentence
 
 
 @pytest.mark.parametrize(("name", "text", "fault"), cases("refused_summaries"))

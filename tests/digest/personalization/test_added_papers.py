@@ -5,12 +5,11 @@ import pytest
 
 from digest.indexing import index_store
 from digest.models import AddedPaper, Paper, Pick
-from digest.operations import retention
 from digest.personalization import added_papers
 from digest.personalization.profiles import profiles_of
 from digest.planning import plan
 from digest.wording import reason_of
-from subscriptions.models import Subscriber, Topic, TopicPreference
+from subscriptions.models import Subscriber, Topic
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.feedback import address
@@ -199,15 +198,6 @@ def test_entry_removed_during_look_up_leaves_nothing(server):
     look_ups.find = find
     server.arxiv["2001.00001"] = ROADS, ""
     added_papers.read_due_papers(look_ups, lambda: NOW)
-    assert not AddedPaper.objects.exists()
-
-
-def test_rows_without_topic_are_purged(server):
-    adding("2001.00001")
-    read(server)
-    TopicPreference.objects.all().delete()
-    Topic.objects.filter(kind="paper")._raw_delete("default")
-    retention.purge(NOW)
     assert not AddedPaper.objects.exists()
 
 

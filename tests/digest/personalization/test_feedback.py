@@ -102,7 +102,7 @@ def test_saving_and_opinion_are_independent(client, paper, someone):
     def post(value):
         assert client.post(url, {"paper": paper.pk, "value": value}).status_code == 200
         row = feedback.feedback_on(someone, paper)
-        return row and (row.opinion, bool(row.saved_since))
+        return row and (row.opinion, bool(row.saved_at))
 
     assert post("save") == ("", True)
     assert post("less") == ("less", True)
@@ -116,13 +116,6 @@ def test_saving_and_opinion_are_independent(client, paper, someone):
     assert post("clear") is None
 
 
-def test_legacy_save_survives_later_opinion(paper, someone):
-    someone.feedback.create(paper=paper, value="save", at=NOW)
-    feedback.record(someone, paper, "more", NOW + SECOND)
-    assert [row.saved_since for row in someone.feedback.saved()] == [NOW]
-    assert feedback.feedback_on(someone, paper).opinion == "more"
-
-
 def test_undo_restores_previous_feedback(client, paper, someone):
     url = address("feedback", someone)
     for was, value in (("less", "more"), ("save", "more"), ("more", "save"), ("save", "unsave")):
@@ -133,7 +126,7 @@ def test_undo_restores_previous_feedback(client, paper, someone):
         (form,) = lxml.html.fromstring(page.content).xpath("//form[.//button[text()='Undo']]")
         client.post(url, dict(form.fields))
         after = feedback.feedback_on(someone, paper)
-        assert (after.opinion, after.saved_since) == (before.opinion, before.saved_since)
+        assert (after.opinion, after.saved_at) == (before.opinion, before.saved_at)
 
 
 @pytest.fixture

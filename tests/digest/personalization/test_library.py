@@ -18,7 +18,7 @@ from digest.sources import bibliographies
 from digest.views import library
 from digest.wording import reason_of
 from subscriptions.actions import erase
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
@@ -391,7 +391,7 @@ def test_trending_papers_are_omitted_with_a_library(outbox):
     make.paper("Roads that trend", "Cars and roads.", upvotes=900)
     plan.plan(NOW)
     assert {pick.basis for pick in Pick.objects.filter(subscriber=subscriber)} == {"learned"}
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert "You follow no topic yet" not in outbox()[0].get_body(("plain",)).get_content()
 
 

@@ -164,7 +164,7 @@ def test_recommend_link_needs_colleague_and_preferences_token(client, pair):
     ada, bob = pair
     digest_of(ada.subscriber)
     paper = ada.subscriber.picks.get().paper
-    ada.subscriber.feedback.create(paper=paper, value="save", at=NOW)
+    ada.subscriber.feedback.create(paper=paper, value="save", at=NOW, saved_at=NOW)
     token = tokens.own_token("preferences", ada.subscriber)
     link = f"/recommend/{token}/?paper={paper.pk}"
     ada.subscriber.letters.update(state="accepted", ended_at=NOW)

@@ -23,7 +23,7 @@ from tests.factories.explanations import (
     token_of,
 )
 from tests.factories.make import DAY, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, crowd, older, past_digest
+from tests.factories.planning import TOOK_OFF, count_as_sent, crowd, older, past_digest
 from tests.helpers.subscriber_pages import STATES
 from tests.helpers.tables import everything
 
@@ -257,7 +257,7 @@ def test_withdrawn_paper_is_explained_and_not_ranked(client, has_archive):
 def test_paper_possibly_sent_before_restore_is_explained_as_sent():
     paper, someone = make.paper("Graph networks of roads"), subscriber()
     model_store.fit(NOW)
-    past_digest(someone, TODAY - DAY, recovered={"until": str(paper.day)})
+    count_as_sent(past_digest(someone, paper.day))
     assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis == Diagnosis("seen")
 
 

@@ -13,11 +13,19 @@ from digest.personalization import feedback
 from digest.planning import plan as planning
 from digest.sources.records import Record
 from digest.wording import reason_of
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, crowd, observed, older, past_digest, ranked
+from tests.factories.planning import (
+    TOOK_OFF,
+    count_as_sent,
+    crowd,
+    observed,
+    older,
+    past_digest,
+    ranked,
+)
 from tests.helpers.data_files import cases
 from tests.helpers.invariants import broken
 
@@ -38,7 +46,7 @@ def plan(days=0):
     """Plan and send the digests of so many days after today."""
     make.paper(f"Notes of day {days}", authors=["Emmy Noether"], day=TODAY + days * DAY)
     plan = planning.plan(NOW + days * DAY)
-    rounds.deliver_due(lambda: NOW + days * DAY)
+    worker.deliver_due(lambda: NOW + days * DAY)
     return plan
 
 
@@ -138,7 +146,7 @@ def test_paper_possibly_sent_before_restore_is_not_resent(until, comes):
     older("Graph networks of roads", TOOK_OFF, age=20)
     someone = subscriber()
     recovered_day = TODAY - until * DAY
-    past_digest(someone, recovered_day, recovered={"until": str(recovered_day)})
+    count_as_sent(past_digest(someone, recovered_day))
     past_digest(someone, TODAY - DAY)
     plan()
     assert Pick.objects.filter(basis="second").exists() == comes

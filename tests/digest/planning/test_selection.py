@@ -3,7 +3,6 @@
 import pytest
 from django.core.management import call_command
 
-from digest import wording
 from digest.models import Digest, Paper, Pick
 from digest.papers import store
 from digest.planning import plan
@@ -147,13 +146,6 @@ def test_near_misses_come_only_on_request(groups, client):
     client.post(address, {"near": "yes"})
     assert make.fresh(groups).wants_near
     assert client.post(address, {"near": "perhaps"}).status_code == 400
-
-
-def test_legacy_pick_without_group_is_new(subscriber):
-    Pick.objects.update(group="")
-    pick = Pick.objects.first()
-    ((heading, _),) = wording.sections([pick])
-    assert (heading, reason_of(pick)) == ("graph networks", "graph networks")
 
 
 # ---- Reasons

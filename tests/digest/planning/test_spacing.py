@@ -17,8 +17,7 @@ from digest.planning import plan
 from digest.planning.due import due_of
 from subscriptions import schedule
 from subscriptions.actions import change_address, preferences
-from subscriptions.delivery import circuit_breaker, letter_sql, queue, transitions
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import circuit_breaker, letter_sql, queue, transitions, worker
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY, YESTERDAY
@@ -165,7 +164,7 @@ def test_next_digest_waits_for_possible_resend(state):
     queue.sweep(woke)
     while one.letters.get().state != "planned":
         queue.sweep(woke := woke + 15 * MINUTE)
-    rounds.deliver_due(lambda: woke)
+    worker.deliver_due(lambda: woke)
     assert plan.plan(woke + MINUTE).letters == 0
     assert make.fresh(one).next_due_at == woke + schedule.MIN_GAP
 
@@ -228,7 +227,7 @@ def test_deferred_digest_does_not_delay_next_one(state):
 def test_address_change_keeps_gap_after_late_digest():
     """What they confirm then is an address: it makes that digest no first one."""
     one = planned_yesterday(6)
-    rounds.deliver_due(lambda: at(YESTERDAY, 23))
+    worker.deliver_due(lambda: at(YESTERDAY, 23))
     asked_at = at(YESTERDAY, 23, 20)
     change_address.request(one, "new@example.org", now=asked_at)
     for side in ("old", "new"):
@@ -410,7 +409,7 @@ def test_clock_ahead_by_a_day_repeats_no_digest(was_sent):
 def test_planner_with_fast_clock_sends_nothing_early():
     one = had(YESTERDAY, at(YESTERDAY, 7), hour=7)
     plan.plan(at(TODAY, 7))  # By the database's clock, it is 06:50.
-    assert rounds.deliver_due(lambda: at(TODAY, 6, 50))["accepted"] == 0
+    assert worker.deliver_due(lambda: at(TODAY, 6, 50))["accepted"] == 0
     assert one.letters.get(day=TODAY).state == "planned"
     tick(at(TODAY, 7))
     assert arrivals()[-1] == (TODAY, at(TODAY, 7))

@@ -10,7 +10,7 @@ from digest.operations import doctor
 from digest.papers import summaries as written
 from digest.planning import plan, summaries
 from digest.views import feeds
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import api_tokens, tokens
 from tests.factories import make
@@ -36,7 +36,7 @@ def plan_and_write(now=NOW):
 
 
 def deliver(now=NOW):
-    return rounds.deliver_due(lambda: now)["accepted"]
+    return worker.deliver_due(lambda: now)["accepted"]
 
 
 def body_of(message, kind="html"):

@@ -120,6 +120,15 @@ def test_cursor_of_another_run_is_ignored(run, options, others):
         assert days_of(run(**options, cursor=cursor)) == days_of(run(**options))
 
 
+@pytest.mark.parametrize("since", [None, MONDAY])
+def test_harvest_waits_while_arxiv_throttles(server, run, since):
+    expected = days_of(run(since=since))
+    run.begin_web()
+    server.window = 1
+    assert days_of(run(since=since)) == expected
+    assert len(run.slept) >= 2 * len(expected) // 5
+
+
 # Faults of the feeds
 
 

@@ -12,7 +12,7 @@ from digest.papers.store import store
 from digest.papers.venues import venue
 from digest.planning import plan
 from digest.sources.records import Record
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from tests.factories import make
 from tests.factories.harvests import found, harvesting, only, serving
 from tests.factories.make import NOW
@@ -268,7 +268,7 @@ def test_preprint_after_its_article_is_not_resent(journal, server):
     server.add(title="Graph networks")
     journal()
     plan.plan(NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     store([Record("2506.04235", "Networks of graph", day=LATER.date(), doi=DOI)], now=LATER)
     plan.plan(LATER)
     assert [pick.paper_id for pick in subscriber.picks.all()] == [f"doi:{DOI}"]

@@ -51,6 +51,12 @@ def test_each_kind_of_reference_is_looked_up(full, reference, expected):
     assert full.look_ups().find(reference) == expected
 
 
+def test_look_up_waits_while_arxiv_throttles(full):
+    full.answers += [(406, {}, b"")] * 2
+    assert full.look_ups(retries=3).find("2001.00001") == FOUND["2001.00001"]
+    assert all(headers["accept"] == "application/atom+xml" for _, _, headers in full.asked)
+
+
 @pytest.mark.parametrize("reference", [*REFERENCES, "doi:10.1000/2"])
 def test_unknown_reference_is_none(server, reference):
     assert server.look_ups().find(reference) is None

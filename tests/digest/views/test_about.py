@@ -99,14 +99,13 @@ def test_privacy_page_states_retention_periods(client, settings, monkeypatch):
 
     settings.KEEP_LETTERS, settings.KEEP_EVENTS, settings.KEEP_TRAIL = days(333), days(1), days(7)
     monkeypatch.setattr("digest.operations.retention.UNCONFIRMED", days(2))
-    monkeypatch.setattr("subscriptions.delivery.retention.KEEP_JOURNALS", days(4))
     monkeypatch.setattr("subscriptions.bounces.unreadable.KEEP", days(5))
     monkeypatch.setattr("subscriptions.security.suppression_list.BOUNCED_FOR", days(6))
     parts = parts_of(client.get("/privacy/"))
     for title, period in {
         "Email address and settings": "for 2 days if you never confirm",
         "Digests and emails": "for 333 days",
-        "Delivery log": "for 1 day after the last entry; the file for 4 days",
+        "Delivery log": "for 1 day after the last entry",
         "Bounces and spam reports": "for 1 day; the files for 5 days",
         "Blocked addresses": "after bounces, for 6 days",
         "Changes by the operator": "for 7 days",

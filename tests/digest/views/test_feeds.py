@@ -9,7 +9,7 @@ from digest.indexing import index_store
 from digest.models import Paper
 from digest.planning import plan
 from subscriptions.actions import erase, preferences, signup
-from subscriptions.models import Letter, Topic
+from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.explanations import background_papers
@@ -126,9 +126,6 @@ def test_json_feed_has_headers_of_atom_feed(client, subscriber):
         assert client.post(json).status_code == 405
     assert client.get("/search/feed/json/").status_code == 404
     assert client.get("/topics/nothing/feed/json/").status_code == 404
-    old = make.topic("Old", merged_into=Topic.objects.get(slug="graphs"))
-    moved = client.get(f"/topics/{old.slug}/feed/json/")
-    assert moved["Location"] == "/topics/graphs/feed/json/"
 
 
 def test_json_feed_escapes_special_characters(client):

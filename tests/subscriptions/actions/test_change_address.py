@@ -9,9 +9,8 @@ from digest.operations import retention
 from digest.planning import plan
 from subscriptions.actions import change_address, erase, moderation, signup
 from subscriptions.bounces import process
-from subscriptions.delivery import outcomes, queue
+from subscriptions.delivery import outcomes, queue, worker
 from subscriptions.delivery.transports.base import DeliveryResult
-from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter, LetterFact, Move, Subscriber
 from subscriptions.notices import send as correspondence
 from subscriptions.security import suppression_list, tokens
@@ -65,7 +64,7 @@ def test_address_changes_after_both_addresses_agree(client, outbox):
     mover = subscriber(interests="bread", paused_until=None)
     page = ask(client, mover)
     assert "Both must confirm" in page.text
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
     assert (to_old["To"], to_new["To"]) == (OLD, NEW)
     assert to_old["Message-ID"] != to_new["Message-ID"]
@@ -81,7 +80,7 @@ def test_address_changes_after_both_addresses_agree(client, outbox):
 
 
 def test_new_address_does_not_learn_the_old_one(client, mover, outbox):
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     to_old, to_new = outbox()
     pages = [client.get(tokens.move_url(mover, side, NOW)).text for side in ("old", "new")]
     pages += [client.post(tokens.move_url(mover, "new", NOW)).text]
@@ -97,12 +96,12 @@ def test_next_digest_goes_to_the_new_address_without_repeats(outbox):
     mover = subscriber(interests="graph networks", next_due_at=NOW)
     plan.plan(NOW)
     change_address.request(mover, NEW, now=NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     agree_both(mover)
     make.paper("Graph networks again", day=TODAY + DAY)
     for hours in (19, 24):
         plan.plan(NOW + hours * HOUR)
-        rounds.deliver_due(lambda hours=hours: NOW + hours * HOUR)
+        worker.deliver_due(lambda hours=hours: NOW + hours * HOUR)
     digests = [message for message in outbox() if message["List-Id"]]
     assert [message["To"] for message in digests] == [OLD, NEW]
     assert "Graph networks again" in digests[1]["Subject"]
@@ -219,7 +218,7 @@ def test_requests_are_limited_per_mailbox_and_network(client, settings):
 
 def test_unanswered_request_is_purged_with_its_address(client):
     ask(client, subscriber())
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     retention.purge(NOW + 7 * DAY)
     assert Move.objects.exists()
     assert Letter.objects.filter(to=NEW).exists()  # A complaint would be of this address.
@@ -233,7 +232,7 @@ def test_unanswered_request_is_purged_with_its_address(client):
 def test_request_for_a_subscribed_address_discloses_nothing(client, outbox):
     mover, other = subscriber(), subscriber(NEW)
     known = ask(client, mover).text
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert [(message["To"], message["Subject"]) for message in outbox()] == [
         (OLD, "Change your email address at Paperboy?"),
         (NEW, "You’re already subscribed to Paperboy"),
@@ -267,7 +266,7 @@ def test_address_blocked_while_its_letter_waits_gets_none(client, outbox, shut):
     other = subscriber(NEW, unsubscribed_at=NOW)
     ask(client, subscriber())
     shut(other)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert [message["To"] for message in outbox()] == [OLD]
     assert letters() == [("move", "", "accepted"), ("move", NEW, "skipped")]
 
@@ -343,7 +342,7 @@ def fact(letter, kind, grade=""):
 
 def test_bounced_new_address_does_not_block_the_old(mover):
     letter = Letter.objects.get(to=NEW)
-    (claimed,), _ = rounds.transitions.claim(NOW, 1, [letter.pk])
+    (claimed,), _ = worker.transitions.claim(NOW, 1, [letter.pk])
     for kind, grade in (("bounced", "hard"), ("bounced", "soft"), ("complained", "")):
         LetterFact.objects.all().delete()
         fact(letter, kind, grade)
@@ -357,7 +356,7 @@ def test_bounced_new_address_does_not_block_the_old(mover):
 
 @pytest.mark.parametrize("kind", ["complained", "unsubscribed"])
 def test_complaint_about_the_question_counts_after_the_change(mover, kind):
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     agree_both(mover)
     fact(Letter.objects.get(to=NEW), kind)
     mover.refresh_from_db()
@@ -368,7 +367,7 @@ def test_complaint_about_the_question_counts_after_the_change(mover, kind):
 def test_refused_old_address_does_not_block_the_new():
     mover = subscriber(next_due_at=NOW, wants_quiet_days=True)
     plan.plan(NOW)
-    (claimed,), _ = rounds.transitions.claim(NOW, 1)
+    (claimed,), _ = worker.transitions.claim(NOW, 1)
     change_address.request(mover, NEW, now=NOW)
     agree_both(mover)
     refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")

@@ -19,9 +19,8 @@ from digest.planning import plan
 from subscriptions.actions import change_address, erase, export, signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.bounces import inbound
-from subscriptions.delivery import queue, transitions
+from subscriptions.delivery import queue, transitions, worker
 from subscriptions.delivery.transitions import zstd
-from subscriptions.delivery.worker import rounds
 from subscriptions.models import Invitation, Letter, MimeBatch, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make, returned_mail
@@ -61,7 +60,7 @@ def a_life(client):
     for now in (NOW, NOW + DAY):
         make.paper(f"Graph networks of day {now.day}")
         plan.plan(now)
-        rounds.deliver_due(lambda now=now: now)
+        worker.deliver_due(lambda now=now: now)
     act(client, topics=topic.slug, interests="graph networks\nspiking neurons", mute=[], size="3")
     topic = subscriber.own_topics.last()
     AddedPaper.objects.create(topic=topic, title="A paper", abstract="Long", works=["Another"])
@@ -73,7 +72,7 @@ def a_life(client):
     library.add(subscriber, "On the nodes of graphs", NOW + HOUR)
     zotero.connect(subscriber, "users/475425", "P9NiFoyLeZu2bZNvvuQPDWsd", NOW + HOUR)
     learned = {"terms": ["graph", "node"], "words": ["graphs", "nodes"], "weights": [0.5, -0.25]}
-    ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW, floor=0.25)
+    ReaderModel.objects.filter(subscriber=subscriber).update(**learned, fitted_at=NOW)
     feedback.remove_word(subscriber, "node")
     act(client, "token")
     lab = make.group("Lab", mailing_list=subscriber)
@@ -99,7 +98,7 @@ def a_life(client):
     form |= {"timezone": "Asia/Tokyo", "hour": "8", "size": "4", "language": "en"}
     client.post(reverse("admin:subscriptions_subscriber_change", args=[subscriber.pk]), form)
     change_address.request(subscriber, f"new-{ADDRESS}", now=NOW + 2 * HOUR)
-    rounds.deliver_due(lambda: NOW + 2 * HOUR)
+    worker.deliver_due(lambda: NOW + 2 * HOUR)
     queue.sweep(NOW + 3 * HOUR)
     subscriber.refresh_from_db()
     return subscriber
@@ -199,7 +198,7 @@ def test_erased_subscriber_leaves_no_trace_in_database_or_files(panel, data_dir,
     assert not re.search("Countess|punched card", repr(left))
     assert "192.0.2.77" not in repr(left)
     tables = {table for table in left if table.startswith(("subscriptions_", "digest_"))}
-    others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_turn"}
+    others = {"digest_paper", "subscriptions_topic", "digest_fittedmodel", "digest_lock"}
     others |= {
         f"subscriptions_{table}" for table in ("group", "membership", "message", "subscriber")
     }

@@ -12,7 +12,7 @@ from digest.operations import retention
 from digest.planning import plan
 from subscriptions.actions import erase, invite, moderation
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Invitation, Letter, Seal, Subscriber
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make
@@ -47,7 +47,7 @@ def letters(email=ADA):
 
 
 def sent_by(now):
-    rounds.deliver_due(lambda: now)
+    worker.deliver_due(lambda: now)
 
 
 def pass_days(days, clock):

@@ -12,8 +12,7 @@ from digest.operations.retention import UNCONFIRMED
 from subscriptions import hooks
 from subscriptions.actions import erase, moderation, preferences, signup
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.delivery import queue
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import queue, worker
 from subscriptions.models import Consent, Letter, Subscriber, Topic, TopicPreference
 from subscriptions.notices import send
 from tests.factories import make
@@ -426,7 +425,7 @@ def test_repeated_leaving_and_undoing_sends_one_goodbye(outbox, delivers):
         with suppress(signup.UsedToken):
             say_yes(Letter(subscriber=subscriber, kind="goodbye", created_at=now), now=now)
         if delivers or n == 11:
-            rounds.deliver_due(lambda now=now: now)
+            worker.deliver_due(lambda now=now: now)
     assert len(outbox()) == 1
     assert subscriber.consents.count() == 3
 
@@ -435,6 +434,6 @@ def test_goodbye_is_sent_for_each_days_unsubscribe():
     subscriber = make.subscriber()
     for day in range(3):
         unsubscribe(subscriber, now=NOW + day * DAY)
-        rounds.deliver_due(lambda day=day: NOW + day * DAY)
+        worker.deliver_due(lambda day=day: NOW + day * DAY)
         say_yes(goodbyes(subscriber).last(), now=NOW + day * DAY + 3 * HOUR)
     assert goodbyes(subscriber).count() == 3

@@ -13,7 +13,7 @@ from subscriptions.actions import erase
 from subscriptions.models import Subscriber, Topic
 from tests.factories import make
 from tests.factories.make import NOW
-from tests.helpers.admin_pages import SUBSCRIBERS, act_on, form_of, page
+from tests.helpers.admin_pages import act_on, form_of, page, select
 from tests.helpers.pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -35,22 +35,11 @@ def test_audit_log_is_searched_and_filtered(panel):
     for asked, found in [
         ({"q": "you@example.org"}, ["Unsubscribed."]),
         ({"q": "stopped"}, ["Sending stopped."]),
-        ({"kind": of_subscriber.content_type_id}, ["Unsubscribed."]),
-        ({"action_time_to": "2020-01-01"}, []),
+        ({"content_type__id__exact": of_subscriber.content_type_id}, ["Unsubscribed."]),
+        ({"action_time__year": "2020"}, []),
     ]:
         text = log_text(panel, **asked)
         assert [said for said in ("Unsubscribed.", "Sending stopped.") if said in text] == found
-
-
-def test_invalid_filters_show_the_whole_audit_log(panel):
-    you, other = User.objects.get(), User.objects.create(username="other")
-    for user, said in ((you, "Did something."), (other, "Did another thing.")):
-        LogEntry.objects.create(user=user, action_flag=2, change_message=said)
-    for asked in ({"user": "9" * 30}, {"user": "x"}, {"kind": "9" * 30}, {"kind": "x"}):
-        text = log_text(panel, **asked)
-        assert "Did something." in text
-        assert "Did another thing." in text
-    assert "Did another thing." not in log_text(panel, user=str(you.pk))
 
 
 def test_audit_log_cannot_be_changed(panel):
@@ -87,8 +76,7 @@ def test_erased_subscriber_leaves_only_a_number(panel, by_subscriber):
     if by_subscriber:
         erase.erase(subscriber, now=NOW)
     else:
-        many = {"action": "erase_selected", "_selected_action": [subscriber.pk], "confirmed": "yes"}
-        panel.post(reverse(SUBSCRIBERS), many)
+        select(panel, "erase", [subscriber])
     assert not Subscriber.objects.exists()
     rows = [[str(value) for value in row] for row in LogEntry.objects.values_list()]
     assert not re.search("you@example.org|sparse", str(rows))

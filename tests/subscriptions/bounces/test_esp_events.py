@@ -11,8 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, transaction
 
 from subscriptions.bounces import esp_events, process
-from subscriptions.delivery import rendering, transitions
-from subscriptions.delivery.recovery import sweep
+from subscriptions.delivery import rendering, sweep, transitions
 from subscriptions.delivery.transports import esps
 from subscriptions.models import Letter, LetterFact
 from tests.factories import make, returned_mail

@@ -110,7 +110,7 @@ def report_lost(settings, subscriber):
 
 
 def test_report_on_an_unknown_letter_waits_for_it(settings, subscriber):
-    """As after a restored backup, until reconcile has found the lost letters."""
+    """Its letter may be stored a moment later."""
     message_id = report_lost(settings, subscriber)
     assert state_of(subscriber) == "written to"
     process.match_unmatched(NOW + HOUR)
@@ -218,7 +218,7 @@ def test_letter_that_never_left_does_not_end_a_row(subscriber):
 
 
 def test_bounce_counts_when_the_sending_time_is_unknown(subscriber, letter):
-    """As one that was found by reconcile."""
+    """As one whose last attempt a failover has lost."""
     Letter.objects.update(left_at=None)
     assert receive(report(address_of(letter))) == "recorded"
     assert state_of(subscriber) == "bounced"

@@ -14,8 +14,7 @@ from digest import tasks
 from digest.letters import compose
 from digest.planning import plan
 from subscriptions.actions import signup
-from subscriptions.delivery import transitions, verp
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import transitions, verp, worker
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, NOW
@@ -127,7 +126,7 @@ def test_a_thousand_emails_in_the_mailbox_unsubscribe_once(settings, subscriber,
     assert app.conf.beat_schedule["read bounces"]["schedule"].minute == set(range(60))
     assert all(map(has_left, others))
     assert subscriber.consents.count() == 1
-    rounds.deliver_due(lambda: NOW + HOUR)
+    worker.deliver_due(lambda: NOW + HOUR)
     assert [message["To"] for message in outbox()].count("you@example.org") == 1  # The goodbye.
 
 
@@ -153,6 +152,6 @@ def test_an_email_holds_against_a_letter_under_way(subscriber, monkeypatch, outb
     check, mime = transitions.final_check, request(subscriber)
     late = Mock(side_effect=lambda *args: receive(mime, now=NOW) and check(*args))
     monkeypatch.setattr(transitions, "final_check", late)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert Letter.objects.get(day__isnull=False).reason == "unsubscribed"
     assert not [message for message in outbox() if message["List-Unsubscribe"]]

@@ -4,7 +4,6 @@ from django.db import transaction
 
 from digest.planning import plan
 from subscriptions.delivery import queue, transitions
-from subscriptions.delivery.recovery.journal import Journal, folder_of_journals
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import MINUTE, NOW
@@ -40,14 +39,6 @@ def pass_final_check(letter, now=NOW, mime=b"Subject: Papers\r\n\r\nHello.\r\n")
 
 def states(letter):
     return [event.new_state for event in letter.events.all()]
-
-
-def note_in_a_dead_workers_journal(*entries):
-    """Leave a journal of a worker that died. Return the file."""
-    journal = Journal(folder_of_journals())
-    journal.write(entries)
-    journal.abandon()
-    return journal.path
 
 
 def past_the_final_check():

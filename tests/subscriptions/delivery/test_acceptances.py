@@ -1,16 +1,23 @@
 """An acceptance is recorded once, whatever becomes of the database, the worker and the letter."""
 
+from unittest.mock import Mock
+
 import pytest
 from django.db import Error, connection
 
 from digest.models import Pick
 from subscriptions import hooks
-from subscriptions.delivery import circuit_breaker, clock, queue, transitions
-from subscriptions.delivery.recovery import sweep
-from subscriptions.delivery.recovery.journal import Entry
+from subscriptions.delivery import (
+    circuit_breaker,
+    clock,
+    queue,
+    sweep,
+    transactions,
+    transitions,
+    worker,
+)
 from subscriptions.delivery.transports.base import Message
 from subscriptions.delivery.transports.registry import hand_over, transport_for
-from subscriptions.delivery.worker import batcher, rounds
 from subscriptions.models import Letter, MimeBatch
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
@@ -34,7 +41,7 @@ CUTS = [("reader", "accepted"), ("450-dot", "planned"), ("550-dot", "failed")]
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("name", "state"), CUTS)
 def test_answer_is_recorded_after_a_database_cut(server, composed, monkeypatch, name, state):
-    monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
     letter = steps.letter_to(f"{name}@example.org")
     server.before_dot_reply = cut_the_database()
 
@@ -45,7 +52,7 @@ def test_answer_is_recorded_after_a_database_cut(server, composed, monkeypatch, 
 
 @pytest.mark.django_db(transaction=True)
 def test_record_cut_halfway_is_repeated_as_a_whole(server, composed, monkeypatch):
-    monkeypatch.setattr(batcher, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0)
     letter = steps.letter_to("550-dot@example.org")
     cuts = [cut_the_database()]
     cut_once = [lambda letter_ids: cuts and cuts.pop()(letter_ids)]
@@ -57,32 +64,23 @@ def test_record_cut_halfway_is_repeated_as_a_whole(server, composed, monkeypatch
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("has_journal", [True, False])
-def test_unrecorded_acceptance_is_journalled_or_resent_unchanged(
-    server, composed, monkeypatch, caplog, data_dir, has_journal
-):
-    """Without the journal, it is repeated with the same bytes."""
-    monkeypatch.setattr(batcher, "RECORD_SECONDS", 0)
+def test_unrecorded_acceptance_is_resent_unchanged(server, composed, monkeypatch, caplog):
+    monkeypatch.setattr(worker, "RECORD_SECONDS", 0)
     letter = steps.letter_to()
     server.before_dot_reply = cut_the_database()
+    monkeypatch.setattr(transactions.Transactions, "record", Mock(side_effect=Error))
     with pytest.raises(Error):
         queue.deliver(letter.pk, NOW)
+    monkeypatch.undo()
     assert f"Email {letter.pk}: accepted, not recorded" in caplog.messages
 
     connection.close()
     server.before_dot_reply = lambda recipient: None
-    if not has_journal:
-        (journal,) = (data_dir / "journal").iterdir()
-        journal.unlink()
-        for minute in (16, 32):
-            queue.sweep(NOW + minute * MINUTE)
-        assert queue.deliver(letter.pk, NOW + 32 * MINUTE) is True
-        (_, first), (_, second) = server.accepted
-        assert first == second
-        return
-    queue.sweep(NOW)
-    assert (make.fresh(letter).state, letter.last_reply) == ("accepted", "250 2.0.0 kept")
-    assert steps.states(letter) == ["planned", "claimed", "transmitting", "accepted"]
+    for minute in (16, 32):
+        queue.sweep(NOW + minute * MINUTE)
+    assert queue.deliver(letter.pk, NOW + 32 * MINUTE) is True
+    (_, first), (_, second) = server.accepted
+    assert first == second
 
 
 def accept_late(letter, now):
@@ -150,17 +148,6 @@ def test_acceptances_of_lost_commits_are_not_sent_again(server, composed, lost):
     assert len(server.accepted) == 1
 
 
-@pytest.mark.parametrize("state", ["planned", "uncertain"])
-def test_journal_is_read_before_a_letter_is_given_up(composed, state):
-    letter = steps.past_the_final_check()
-    Letter.objects.update(state=state, lease_until=None, next_try_at=NOW, repeats=1, closes_at=NOW)
-    steps.note_in_a_dead_workers_journal(
-        Entry(letter.pk, 1, letter.message_id, "250 kept", NOW.isoformat())
-    )
-    queue.sweep(NOW)
-    assert make.fresh(letter).state == "accepted"
-
-
 def test_acceptance_does_not_change_a_final_state(composed):
     letter = steps.past_the_final_check()
     for days in (1, 2):
@@ -213,12 +200,11 @@ def test_answer_about_a_recipient_closes_the_breaker(server, composed, name, at_
     if at_mail:
         server.replies["mail"] = f"{at_mail}\r\n".encode()
     letter_to(f"{name}@example.org")
-    rounds.deliver_due(clock.running_from(NOW + MINUTE))
+    worker.deliver_due(clock.running_from(NOW + MINUTE))
     assert (not circuit_breaker.current().trouble) == is_over
 
 
-def test_repeat_overwrites_its_file_in_the_outbox(composed, data_dir, settings):
-    settings.DELIVERY_LOOKUP = "none"  # The outbox would say that the letter is there.
+def test_repeat_overwrites_its_file_in_the_outbox(composed, data_dir):
     letter = letter_to()
     mime = b"Subject: Papers\r\n\r\nHello.\r\n"
     assert pass_final_check(claim(letter), mime=mime)

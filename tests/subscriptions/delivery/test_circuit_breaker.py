@@ -12,10 +12,8 @@ from django.db import transaction
 from django.urls import reverse
 
 from digest.operations import doctor
-from subscriptions.delivery import circuit_breaker, queue, status
-from subscriptions.delivery.recovery.journal import Journal
-from subscriptions.delivery.worker import rounds
-from subscriptions.models import Letter, LetterFact, Provider, Sending
+from subscriptions.delivery import circuit_breaker, queue, status, worker
+from subscriptions.models import Letter, LetterFact, Sending
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers import data_files
@@ -51,10 +49,10 @@ def test_command_stops_and_resumes_sending(outbox, capsys, clock):
     assert sentence in command(capsys, "stop", by="Ada")
     clock.now = NOW + MINUTE
     assert sentence in command(capsys, "stop", by="Grace")  # The first stop counts.
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert outbox() == []
     assert "Sending is on." in command(capsys, "resume", by="Ada")
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert len(outbox()) == 1
 
 
@@ -68,20 +66,13 @@ def test_command_names_its_user_by_default(capsys, monkeypatch):
     assert "by user 54321." in command(capsys, "stop")
 
 
-def test_command_without_arguments_prints_the_state_only(capsys, settings):
+def test_command_without_arguments_prints_the_state_only(capsys):
     letter(next_try_at=NOW + MINUTE)
     assert "1 queued: the first is due on 1 June 2026 at 12:01 UTC" in command(capsys)
     letter()
     letter(next_try_at=NOW - 5 * MINUTE)
     letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
     letter(state="claimed", lease_until=NOW + 14 * MINUTE)
-    Provider.objects.create(
-        name="google", held_until=NOW + MINUTE, pace=60, reply="421 slower", counted_at=NOW
-    )
-    settings.PROVIDER_RATES = {"example.org": 30}
-    for name in ("example.org", "example.com"):
-        Provider.objects.create(name=name, counted_at=NOW)
-    Provider.objects.create(name="yahoo", held_until=NOW, reply="421 slower", counted_at=NOW)
     assert command(capsys) == data_files.text("sending_state.txt")
     assert not Sending.objects.exists()
 
@@ -112,7 +103,7 @@ def test_stop_button_asks_on_a_page_and_returns(panel, outbox):
     assert not Sending.objects.exists()
     response = panel.post(url, dict(form.fields))
     assert (response.status_code, response["Location"]) == (302, reverse(PAGE))
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert outbox() == []
     text = text_of(panel.get(reverse(PAGE)))
     assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
@@ -126,7 +117,7 @@ def test_resume_button_asks_in_a_dialog_with_htmx(panel, outbox):
     assert b"<html" not in panel.get(url, headers=by_script).content
     response = panel.post(url, PRESSED, headers=by_script)
     assert (response.status_code, response["HX-Redirect"]) == (200, reverse(PAGE))
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert len(outbox()) == 1
     assert "Sending resumed." in text_of(panel.get(reverse(PAGE)))
 
@@ -167,16 +158,9 @@ def test_letter_page_describes_its_state(panel, fields, sentence):
 
 
 def test_waiting_letter_shows_what_it_waits_for():
-    waiting = letter("reader@gmail.com", attempt=1, next_try_at=NOW + MINUTE)
-    Provider.objects.create(name="google", held_until=NOW + MINUTE, counted_at=NOW)
-    said = status.describe(waiting, NOW)
-    assert said.startswith("It waits: google takes nothing until 12:01 UTC on 1 June 2026.")
-    assert "google" not in status.describe(waiting, NOW + MINUTE)
-    elsewhere = letter("reader@example.org", next_try_at=NOW + MINUTE)
-    assert status.describe(elsewhere, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
+    waiting = letter("reader@example.org", next_try_at=NOW + MINUTE)
+    assert status.describe(waiting, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
     circuit_breaker.open("unreachable", "no route", NOW)
-    assert "google" in status.describe(waiting, NOW)
-    Provider.objects.all().delete()
     assert "is unreachable" in status.describe(waiting, NOW)
     circuit_breaker.stop("Ada", NOW)
     assert status.describe(waiting, NOW).startswith("It waits: sending was stopped")
@@ -204,35 +188,6 @@ def test_doctor_says_how_to_resume():
     grade, said = found("sending")
     assert grade == "wrong"
     assert "12:01 UTC. When it may go on, run" in said
-
-
-def test_doctor_names_the_delivery_lookup(settings, tmp_path):
-    assert found("delivery lookup") == ("ok", "files in the outbox")
-    settings.EMAIL_URL = "smtp://127.0.0.1:1"
-    grade, said = found("delivery lookup")
-    assert grade == "note"
-    assert "an email may arrive twice" in said
-    settings.DELIVERY_LOOKUP = f"postfix:{tmp_path / 'mail.log'}"
-    grade, said = found("delivery lookup")
-    assert grade == "wrong"
-    assert "mail.log (No such file or directory): let Postfix write it" in said
-    (tmp_path / "mail.log").touch()
-    assert found("delivery lookup") == ("ok", f"Postfix log {tmp_path / 'mail.log'}")
-    settings.DELIVERY_LOOKUP = "delphi"
-    assert found("delivery lookup")[0] == "wrong"
-
-
-def test_doctor_checks_that_the_journal_is_writable(data_dir):
-    folder = data_dir / "journal"
-    assert found("journal") == ("ok", f"{folder} will be created with the first email")
-    assert not folder.exists()
-    Journal(folder).close()
-    assert found("journal") == ("ok", f"{folder} is writable")
-    assert list(folder.iterdir()) == []
-    folder.rmdir()
-    folder.touch()
-    grade, said = found("journal")
-    assert (grade, "NotADirectoryError" in said) == ("wrong", True)
 
 
 def test_probe_is_claimed_by_one_worker():

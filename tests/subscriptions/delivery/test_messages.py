@@ -5,11 +5,18 @@ from unittest.mock import Mock
 import pytest
 from django.db import transaction
 
+from digest.planning import restoring
 from subscriptions import tasks
 from subscriptions.actions import preferences, signup
-from subscriptions.delivery import circuit_breaker, message_ids, messages, queue, transitions
-from subscriptions.delivery.recovery import reconcile, sweep
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import (
+    circuit_breaker,
+    message_ids,
+    messages,
+    queue,
+    sweep,
+    transitions,
+    worker,
+)
 from subscriptions.models import Letter, LetterEvent
 from subscriptions.security import tokens
 from tests.factories import make
@@ -51,7 +58,7 @@ def test_each_receiver_gets_one_email_when_batches_are_interrupted(monkeypatch):
                 messages.write_due(NOW)
         messages.write_due(NOW)
         messages.write_due(NOW)  # Two wait: it adds none.
-        rounds.deliver_due(lambda: NOW)
+        worker.deliver_due(lambda: NOW)
     assert [letter.subscriber_id for letter in Letter.objects.order_by("pk")] == expected
     assert messages.progress(make.fresh(message)) == {"sent": 5, "waiting": 0, "not sent": 0}
 
@@ -97,12 +104,12 @@ def test_email_is_not_sent_when_nobody_wants_it(how, stage, outbox):
     assert stage != "claimed" or not pass_final_check(letter)
     for now in (NOW + HOUR, NOW + 2 * HOUR):  # The lease ends, then it is looked up.
         sweep.sweep(now)
-        rounds.deliver_due(lambda now=now: now)
+        worker.deliver_due(lambda now=now: now)
     assert make.fresh(letter).state in ("skipped", "failed")
     assert "Maintenance" not in [mail["Subject"] for mail in outbox()]
 
 
-STOPS = [lambda row: messages.stop(row, NOW), lambda row: reconcile.reconcile(NOW, NOW - DAY)]
+STOPS = [lambda row: messages.stop(row, NOW), lambda row: restoring.skip(NOW - DAY, NOW)]
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -113,14 +120,14 @@ def test_stopped_message_creates_no_more_emails(monkeypatch, stop):
     circuit_breaker.stop("ada", NOW)
     stop(message)
     circuit_breaker.resume("ada", NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     messages.write_due(NOW)
-    assert Letter.objects.count() == 1
+    assert Letter.objects.filter(kind="message").count() == 1
 
 
 def test_one_click_opts_out_of_messages_only(client, outbox):
     subscriber = written(text="Back <soon>: https://example.org/a?b&c\n\nAda").subscriber
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     (mail,) = outbox()
     assert mail["List-Id"].startswith("Messages <messages.")
     assert "Back &lt;soon&gt;: <a href" in mail.get_body(["html"]).get_content()

@@ -15,7 +15,7 @@ from digest.models import Pick
 from subscriptions import hooks
 from subscriptions.actions import erase, signup
 from subscriptions.db import run_sql
-from subscriptions.delivery import queue, throttling, transitions
+from subscriptions.delivery import queue, transitions
 from subscriptions.delivery.clock import database_now
 from subscriptions.delivery.transitions import zstd
 from subscriptions.models import Letter, MimeBatch, Subscriber
@@ -24,17 +24,16 @@ from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.helpers.subscriber_pages import STATES
 from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.delivery import steps
-from tests.subscriptions.delivery.steps import due
 from tests.subscriptions.delivery.worker.due_digests import digest_to
 from tests.subscriptions.delivery.worker.held_locks import on_postgresql
 
 pytestmark = pytest.mark.django_db
 
 
-def claimed_numbers(limit, **how):
+def claimed_numbers(limit):
     """Claim so many letters as a worker does. Return their numbers."""
     with transaction.atomic():
-        return [letter.pk for letter in transitions.claim(NOW, limit, **how)[0]]
+        return [letter.pk for letter in transitions.claim(NOW, limit)[0]]
 
 
 @on_postgresql
@@ -65,9 +64,8 @@ def test_awaited_letters_are_claimed_before_digests():
     awaited = make.subscriber(confirmed=False).letters.create(
         kind="confirm", created_at=NOW, next_try_at=NOW, closes_at=NOW + 60 * MINUTE
     )
-    assert claimed_numbers(1, looks_for_awaited=False) == [digests[0]]
-    assert claimed_numbers(2) == [awaited.pk, digests[1]]
-    assert claimed_numbers(2) == [digests[2]]
+    assert claimed_numbers(2) == [awaited.pk, digests[0]]
+    assert claimed_numbers(3) == digests[1:]
 
 
 def test_claim_skips_unwanted_letters_and_keeps_its_limit():
@@ -79,17 +77,6 @@ def test_claim_skips_unwanted_letters_and_keeps_its_limit():
             claimed, is_last = transitions.claim(NOW, 2)
         assert ([letter.pk for letter in claimed], is_last) == (numbers, is_exhausted)
     assert (make.fresh(unwanted).state, unwanted.reason) == ("skipped", "unsubscribed")
-
-
-def test_claim_postpones_a_limited_number_of_letters(monkeypatch):
-    monkeypatch.setattr(transitions, "MAX_POSTPONED", 3)
-    for number in range(6):
-        steps.letter_to(f"reader-{number}@gmail.com")
-    with transaction.atomic():
-        throttling.slow_down("google", "slower", NOW)
-        claimed, is_exhausted = transitions.claim(NOW, 2)
-    assert (claimed, is_exhausted) == ([], False)
-    assert len(due(NOW)) == 2
 
 
 def test_crash_suspects_are_claimed_alone():

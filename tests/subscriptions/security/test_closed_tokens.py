@@ -9,8 +9,7 @@ from django.urls import get_resolver, reverse
 from digest.personalization import feedback
 from digest.planning import plan
 from subscriptions.actions import change_address, signup
-from subscriptions.delivery import rendering, transitions
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import rendering, transitions, worker
 from subscriptions.models import Move, Subscriber
 from subscriptions.notices import send as correspondence
 from subscriptions.security import tokens
@@ -178,7 +177,7 @@ def test_former_unsubscribe_link_works_and_discloses_nothing(client, outbox, clo
         assert not keys_in(page.replace(leave.removeprefix("http://127.0.0.1:8000"), ""))
     assert make.fresh(one).unsubscribed_at == clock.now
     assert "You’re unsubscribed" in client.get(leave).text
-    rounds.deliver_due(lambda: clock.now)
+    worker.deliver_due(lambda: clock.now)
     goodbye = outbox()[-1]
     assert goodbye["To"] == NEW  # Where they can take it back.
     (undo,) = [key for key in keys_in(said_in(goodbye)) if key.startswith("/confirm/")]
@@ -268,9 +267,9 @@ def planned():
 
 def test_only_links_of_the_new_mailbox_open(client, outbox, clock):
     one = planned()
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     change_address.request(one, NEW, now=NOW)
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     agree_both(one, now=MOVED_AT)
     one.refresh_from_db()
     clock.now = NOW + DAY
@@ -278,7 +277,7 @@ def test_only_links_of_the_new_mailbox_open(client, outbox, clock):
     correspondence.send_link(NEW, now=clock.now)
     correspondence.remind(one, clock.now)
     plan.plan(clock.now)
-    rounds.deliver_due(lambda: clock.now)
+    worker.deliver_due(lambda: clock.now)
     found = {
         to: {key for letter in outbox() if letter["To"] == to for key in keys_in(said_in(letter))}
         for to in (OLD, NEW)
@@ -297,7 +296,7 @@ def test_only_links_of_the_new_mailbox_open(client, outbox, clock):
 def test_letter_planned_before_the_change_has_new_links(client, outbox):
     one = planned()
     move(one)
-    rounds.deliver_due(lambda: MOVED_AT)
+    worker.deliver_due(lambda: MOVED_AT)
     (digest,) = [letter for letter in outbox() if letter["List-Id"]]
     assert digest["To"] == NEW
     keys = keys_in(said_in(digest))

@@ -8,7 +8,7 @@ from django.test import Client
 from digest.indexing import model_store
 from digest.planning import plan
 from subscriptions.actions import invite
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Group, Membership, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, NOW, SECOND, TODAY
@@ -140,7 +140,7 @@ def test_page_names_the_inviter_and_group(client, language, said):
 
 def test_invitation_is_in_the_chosen_language(client, outbox):
     invited_page(client, "de")
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     (email,) = outbox()
     assert email["Subject"] == "Einladung zu Paperboy"
     assert "head lädt Sie" in email.get_body(("plain",)).get_content()

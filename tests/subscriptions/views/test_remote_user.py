@@ -1,11 +1,17 @@
 """Log-in to the panel by a header of a trusted proxy."""
 
+import socket
 from ipaddress import ip_network
+from queue import Queue
 
 import pytest
+import waitress
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from gunicorn.config import Config
+from gunicorn.http import RequestParser, wsgi
+from waitress import wasyncore
 
 from config import client_ip
 from tests.helpers import data_files
@@ -28,7 +34,7 @@ def operator(settings):
 
 def ask(client, name, peer=PROXY, path=PANEL, forwarded=VISITOR):
     headers = {"x-forwarded-for": forwarded} | ({} if name is None else {"remote-user": name})
-    return client.get(path, REMOTE_ADDR=peer, headers=headers)
+    return client.get(path, REMOTE_ADDR=peer, REQUEST_URI=path, headers=headers)
 
 
 REFUSED = data_files.load("log_ins.toml")["refused"]
@@ -76,3 +82,50 @@ def test_password_log_in_works_unless_switched_off(client, settings, has_passwor
     assert client.post("/admin/login/", sent).status_code == (302 if has_passwords else 403)
     assert ('type="password"' in Client().get("/admin/login/").text) == has_passwords
     assert ask(client, "ada").status_code == 200
+
+
+def by_waitress(request):
+    """Return the environ that waitress makes of a request."""
+    environs = Queue()
+
+    def app(environ, start_response):
+        environs.put(environ)
+        start_response("200 OK", [])
+        return []
+
+    sockets = {}
+    server = waitress.create_server(app, port=0, map=sockets, clear_untrusted_proxy_headers=False)
+    with socket.create_connection(("127.0.0.1", server.effective_port)) as sock:
+        sock.sendall(request)
+        while environs.empty():
+            wasyncore.loop(0.01, map=sockets, count=1)
+    server.task_dispatcher.shutdown()
+    wasyncore.close_all(sockets)
+    return environs.get()
+
+
+def by_gunicorn(request):
+    """Return the environ that gunicorn makes of a request."""
+    sock, peer = socket.socketpair()
+    with sock, peer:
+        peer.sendall(request)
+        parsed = next(RequestParser(Config(), sock, ("127.0.0.1", 1)))
+        return wsgi.create(parsed, sock, ("127.0.0.1", 1), ("127.0.0.1", 8000), Config())[1]
+
+
+SPELLINGS = ["//admin/", "/%61dmin/", "/admin%2F", "http://testserver/admin/", "/x/../admin/"]
+
+
+@pytest.mark.parametrize("environ_of", [by_waitress, by_gunicorn])
+@pytest.mark.parametrize("path", [PANEL, f"{PANEL}?a=b", *SPELLINGS])
+def test_other_spellings_of_the_path_ignore_the_header(client, settings, environ_of, path):
+    settings.TRUSTED_PROXIES = (ip_network("127.0.0.1/32"),)
+    head = f"GET {path} HTTP/1.1\r\nHost: testserver\r\nRemote-User: ada\r\n\r\n"
+    response = client.request(**environ_of(head.encode()))
+    assert (response.status_code == 200) == path.startswith(PANEL)
+    assert LogEntry.objects.exists() == path.startswith(PANEL)
+
+
+def test_header_is_ignored_where_the_server_does_not_tell_the_path(client):
+    headers = {"x-forwarded-for": VISITOR, "remote-user": "ada"}
+    assert client.get(PANEL, REMOTE_ADDR=PROXY, headers=headers).status_code == 302

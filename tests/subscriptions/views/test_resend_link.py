@@ -5,7 +5,7 @@ import re
 import pytest
 
 from subscriptions.actions import signup
-from subscriptions.delivery.worker import rounds
+from subscriptions.delivery import worker
 from subscriptions.models import Letter, Subscriber
 from subscriptions.notices import send
 from subscriptions.security import suppression_list, tokens
@@ -42,7 +42,7 @@ def sent():
 def test_link_is_sent_to_confirmed_subscribers_only(client, outbox, state):
     someone(state)
     assert ask(client, ADDRESS.upper()).status_code == 200
-    rounds.deliver_due(lambda: NOW)
+    worker.deliver_due(lambda: NOW)
     assert len(outbox()) == (state in GETS_IT)
     for message in outbox():
         assert message["To"] == ADDRESS
@@ -104,6 +104,6 @@ def test_unsubscribing_does_not_cancel_the_waiting_link(client, outbox):
     subscriber = make.subscriber(ADDRESS)
     ask(client)
     signup.unsubscribe(subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
-    rounds.deliver_due(lambda: NOW + 2 * MINUTE)
+    worker.deliver_due(lambda: NOW + 2 * MINUTE)
     assert {message["Subject"] for message in outbox()} >= {"Your Paperboy settings link"}
     assert broken(NOW + 2 * MINUTE) == {}

@@ -101,9 +101,8 @@ def test_news_covers_only_own_saved_papers():
 def test_news_of_saved_papers_is_sent_once(server, days):
     run(server, days[0])
     subscriber = make.subscriber(interests="graph networks", size=2)
-    Feedback.objects.create(
-        subscriber=subscriber, paper_id="2606.00001", value="save", at=at(days[0])
-    )
+    saved = {"value": "save", "at": at(days[0]), "saved_at": at(days[0])}
+    Feedback.objects.create(subscriber=subscriber, paper_id="2606.00001", **saved)
     texts = []
     for day in days[:3]:
         run(server, day)

@@ -1,17 +1,17 @@
-"""A mail server that takes all commands at once, or one by one, and a line to it."""
+"""A mail server, and a line to it."""
 
 from contextlib import ExitStack
 
 import pytest
 
-from subscriptions.delivery.transports.smtp_connection import SECONDS
-from tests.servers.smtp import EXTENSIONS, MailServer
-from tests.subscriptions.delivery.transports.conversation import ONE_BY_ONE, Line, transport
+from subscriptions.delivery.transports.smtp import SECONDS
+from tests.servers.smtp import MailServer
+from tests.subscriptions.delivery.transports.conversation import Line, transport
 
 
-@pytest.fixture(params=["pipelined", "one by one"])
-def server(request):
-    with MailServer(EXTENSIONS if request.param == "pipelined" else ONE_BY_ONE) as server:
+@pytest.fixture
+def server():
+    with MailServer() as server:
         yield server
 
 

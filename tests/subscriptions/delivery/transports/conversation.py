@@ -1,19 +1,17 @@
 """A connection, who is at its other end, and what moves a letter along it."""
 
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 
 from subscriptions.delivery.transports.base import Message
-from subscriptions.delivery.transports.smtp import SmtpServer, SmtpTransport
-from subscriptions.delivery.transports.smtp_connection import SmtpConnection
-from subscriptions.delivery.worker.greenlets import Hub
+from subscriptions.delivery.transports.smtp import Client, SmtpServer, SmtpTransport
 from tests.factories.make import NOW
 
 MIME = b"Subject: Papers\r\n\r\n" + b"Graphs.\r\n" * 50
 SENDER = "digest@papers.example.org"
-ONE_BY_ONE = ("8BITMIME",)
 COMMANDS = ["mail", "rcpt", "data"]
 STAGES = [*COMMANDS, "dot"]
 
@@ -31,20 +29,20 @@ def envelope(order="reader"):
 
 
 class Line:
-    """A connection whose calls are tasks, so that a test can be at both of its ends in turn."""
+    """A connection whose calls run in a thread, so that a test can be at both of its ends."""
 
     def __init__(self, connection):
         self.connection, self.result = connection, None
-        self.hub, self._task = Hub(), None
+        self._thread = None
         self._at_end = self._stage = "free"
 
     @property
     def state(self):
-        if self._task is not None and not self._task.dead:
+        if self._thread is not None and self._thread.is_alive():
             return self._stage
         if self._at_end == "final_check" and self.result is None:
             return "final_check"
-        return "free" if self.connection.is_open else "closed"
+        return "closed" if self.connection.sock is None else "free"
 
     def begin(self, message, mime=MIME):
         message = replace(message, mime=mime)
@@ -58,18 +56,18 @@ class Line:
             self.result = call()
 
         self.result, self._stage, self._at_end = None, stage, at_end
-        self._task = self.hub.spawn(work)
-        self.pump(0)
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+        self.pump()
 
     def pump(self, seconds=0.02):
-        """Let it do what it can, or wait so long until it can."""
-        alarm = self.hub.spawn(self.hub.park, seconds)
-        self.hub.run(condition=lambda: alarm.dead or (self._task is not None and self._task.dead))
+        """Let it do what it can for so long."""
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def close(self):
-        self.hub.kill()
         self.connection.close()
-        self.hub.close()
+        self.pump(1)
 
 
 def pump(line, seconds=3.0, until=("final_check", "free", "closed")):
@@ -94,39 +92,46 @@ def judged(result):
 
 
 @contextmanager
-def pair(extensions=frozenset({"pipelining"})):
+def pair(extensions=()):
     """Return a line, and the server's end of it."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.settimeout(3)
-        line = Line(SmtpConnection(ours, extensions))
+        client = Client(SmtpServer("mail.example.org", 25), None)
+        client.sock, client.stage = ours, ""
+        client.esmtp_features = dict.fromkeys(extensions, "")
+        line = Line(client)
         yield line, theirs
         line.close()
 
 
 OK = b"250 ok\r\n"
-EXPECTED_CODES = OK + OK + b"354 go on\r\n"
+EXPECTED_CODES = [OK, OK, b"354 go on\r\n"]
 
 
 @contextmanager
 def at_final_check():
     """Return a line that has said all of a letter but its dot, and the server's end of it."""
     with begun() as (line, server):
-        heard(line, server, EXPECTED_CODES)
+        heard(line, server, *EXPECTED_CODES)
         yield line, server
 
 
 @contextmanager
-def begun(extensions=frozenset({"pipelining"}), mime=MIME):
+def begun(extensions=(), mime=MIME):
     """Return a line to which a letter was given, and the server's end of it."""
     with pair(extensions) as (line, server):
         line.begin(envelope(), mime)
         yield line, server
 
 
-def heard(line, server, replies=b"", *, hangs_up=False):
-    """Let the server say this, and hang up. Return what becomes of the letter."""
-    server.sendall(replies)
+def heard(line, server, *replies, hangs_up=False):
+    """Let the server say this, each reply after a command, and hang up. Return what becomes of
+    the letter.
+    """
+    for reply in replies:
+        server.recv(1_000)
+        server.sendall(reply)
     if hangs_up:
         server.close()
     pump(line)

@@ -34,7 +34,6 @@ def tls_server(request):
         yield server
 
 
-LONG = b"220 " + b"x" * 10_000 + b"\r\n"
 DATA = data_files.load("smtp_openings.toml")
 SECRET = {"user": "you", "password": "hush"}
 
@@ -125,8 +124,8 @@ def test_password_that_cannot_be_encoded_is_not_shown(server):
 
 
 def test_bad_greeting_is_unreachable(server, monkeypatch):
-    monkeypatch.setattr(smtp, "CONNECT_SECONDS", 0.2)
-    for greeting in (b"421 not now\r\n", b"554 go away\r\n", b"\xff\r\n", b"", LONG):
+    monkeypatch.setitem(smtp.SECONDS, "connect", 0.2)
+    for greeting in (b"421 not now\r\n", b"554 go away\r\n", b"\xff\r\n", b""):
         server.at_connect = greeting
         assert refusal(server).kind == "unreachable"
     server.at_connect = GREETING
@@ -137,14 +136,14 @@ def test_bad_greeting_is_unreachable(server, monkeypatch):
 
 def test_server_that_hangs_up_silently_is_unreachable(server, monkeypatch):
     monkeypatch.setattr("tests.servers.smtp.Conversation.handle", lambda conversation: None)
-    assert refusal(server).reply == "SMTPServerDisconnected: it hung up"
+    assert refusal(server).reply == "SMTPServerDisconnected: the mail server hung up"
 
 
 def test_connection_uses_offered_extensions_and_nodelay(server):
-    sock, extensions = smtp.connect(SmtpServer(*server.server_address), None)
-    with sock:
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    assert extensions == {name.lower() for name in server.extensions}
+    client = transport(server).connect()
+    assert client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert {*client.esmtp_features} == {name.lower() for name in server.extensions}
+    client.close()
 
 
 def test_slow_greeting_times_out(server, monkeypatch):
@@ -153,7 +152,7 @@ def test_slow_greeting_times_out(server, monkeypatch):
             conversation.wfile.write(bytes([byte]))
             time.sleep(0.05)
 
-    monkeypatch.setattr(smtp, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setitem(smtp.SECONDS, "connect", 0.2)
     monkeypatch.setattr("tests.servers.smtp.Conversation.say", trickle)
     assert refusal(server).reply == "the mail server did not answer in time"
 

@@ -1,7 +1,7 @@
 """Digests that are due, the server to which they go, and what has become of them."""
 
+from subscriptions.delivery import worker
 from subscriptions.delivery.clock import running_from
-from subscriptions.delivery.worker import rounds
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import HOUR, NOW, TODAY
@@ -50,7 +50,7 @@ def digests(odd=None, count=MANY, domain="example.org"):
 
 
 def deliver(now=NOW, **limits):
-    return rounds.deliver_due(running_from(now), **limits)
+    return worker.deliver_due(running_from(now), **limits)
 
 
 def states():

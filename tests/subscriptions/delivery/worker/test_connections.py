@@ -8,12 +8,9 @@ import pytest
 
 from digest.models import Pick
 from digest.planning import plan
-from subscriptions.delivery import circuit_breaker, transitions
-from subscriptions.delivery.recovery import sweep
-from subscriptions.delivery.transports import smtp_connection
-from subscriptions.delivery.worker import connection_pool
-from subscriptions.delivery.worker import deliver as worker
-from subscriptions.models import Letter, LetterEvent, Provider, Subscriber
+from subscriptions.delivery import circuit_breaker, sweep, transitions, worker
+from subscriptions.delivery.transports import smtp
+from subscriptions.models import Letter, LetterEvent, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND
 from tests.faults.proxy import Proxy
@@ -36,8 +33,8 @@ def one_connection(server, settings):
 @pytest.mark.parametrize("how", ["stalls", "cut"])
 @pytest.mark.parametrize(("stage", "state"), [("rcpt", "planned"), ("dot", "uncertain")])
 def test_lost_connection_costs_one_letter(server, one_connection, monkeypatch, stage, state, how):
-    scaled = {at: seconds / 1000 for at, seconds in smtp_connection.SECONDS.items()}
-    monkeypatch.setattr(smtp_connection, "SECONDS", scaled)
+    scaled = {at: seconds / 1000 for at, seconds in smtp.SECONDS.items()}
+    monkeypatch.setattr(smtp, "SECONDS", scaled)
 
     def break_it(at, whom, conversation):
         if (at, whom) == (stage, "odd@example.org"):
@@ -81,7 +78,7 @@ def test_slow_letter_delays_no_other(server):
 
 
 def test_server_with_few_connections_is_asked_again_later(server, monkeypatch):
-    monkeypatch.setattr(connection_pool, "RECONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(worker, "RECONNECT_SECONDS", 0.3)
     greeting, dots = server.at_connect, []
 
     def be_slow(recipient):
@@ -97,7 +94,7 @@ def test_server_with_few_connections_is_asked_again_later(server, monkeypatch):
     server.says, server.before_dot_reply = says, be_slow
     due_digests.digests(count=40)
     assert due_digests.deliver()["accepted"] == 40
-    assert server.connected > 1 + connection_pool.OPENERS
+    assert server.connected > 2
 
 
 def test_breaker_opens_when_no_connection_is_available(server):
@@ -107,19 +104,19 @@ def test_breaker_opens_when_no_connection_is_available(server):
             return b"550 5.7.1 not you\r\n"
 
     server.says = says
-    due_digests.digests(count=30)
+    due_digests.digests(count=60)
     due_digests.deliver()
     assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(state="planned", attempt=0).exists()
     assert not Letter.objects.filter(state="claimed").exists()
 
 
-def test_at_most_two_letters_are_claimed_per_connection(server, written):
+def test_a_few_letters_are_claimed_per_connection(server, written):
     """Others may have the rest, and the leases of those that wait for a line run on."""
     claimed = []
     written["all"] = lambda letter: claimed.append(Letter.objects.filter(state="claimed").count())
-    due_digests.digests(count=40)
-    assert due_digests.deliver()["accepted"] == 40
+    due_digests.digests(count=60)
+    assert due_digests.deliver()["accepted"] == 60
     assert max(claimed) == worker.CLAIMS_PER_CONNECTION * 10
 
 
@@ -174,19 +171,17 @@ def test_limit_of_letters_costs_no_attempt(server, settings, connections, letter
     server.says = enough
     assert due_digests.deliver()["accepted"] == 30
     assert set(Letter.objects.values_list("attempt", flat=True)) == {1}
-    assert not Provider.objects.exists()
     assert circuit_breaker.current().failures == 0
 
 
 def test_relay_refusing_all_recipients_opens_the_breaker(server):
-    due_digests.digests(count=30)
+    due_digests.digests(count=60)
     server.says = lambda stage, *args: b"421 4.3.0 no\r\n" if stage == "rcpt" else None
     due_digests.deliver()
     assert circuit_breaker.current().trouble == "unreachable"
     assert Letter.objects.filter(attempt=0).exists()
-    assert not Provider.objects.exists()
     server.says = lambda *args: None
-    assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 30
+    assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 60
 
 
 def test_relay_rate_limit_opens_the_breaker(server):
@@ -203,14 +198,10 @@ def test_relay_rate_limit_opens_the_breaker(server):
 
     server.says = limit
     assert due_digests.deliver()["accepted"] == 10
-    assert not Provider.objects.exists()
     assert circuit_breaker.current().trouble == "unreachable"
-    assert Letter.objects.filter(state="planned", attempt=1).count() <= 20  # As there are lines.
+    assert Letter.objects.filter(last_reply__startswith="450").count() <= 10  # As there are lines.
     server.says = lambda *args: None
     assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 30
-
-
-# ---- Nothing leaves: the breaker has tripped, the server is away, the operator has stopped it
 
 
 # ---- The breaker (fault 16)

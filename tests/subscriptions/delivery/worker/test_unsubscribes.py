@@ -11,15 +11,13 @@ import pytest
 from django.db import connection
 
 from subscriptions.actions import signup
-from subscriptions.delivery import transitions
-from subscriptions.delivery.recovery import sweep
-from subscriptions.delivery.worker.batcher import Batcher
+from subscriptions.delivery import sweep, transitions
+from subscriptions.delivery.transactions import Transactions
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import CONSENT_SOURCE, HOUR, NOW
+from tests.factories.make import CONSENT_SOURCE, HOUR, MINUTE, NOW
 from tests.helpers.threads import at_once, errors_of
-from tests.subscriptions.delivery.steps import before
 from tests.subscriptions.delivery.worker.due_digests import MANY, ODD, deliver, digests, states
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
@@ -29,30 +27,17 @@ HELD = "held@elsewhere.example"
 # ---- A subscriber's row that somebody holds
 
 
-@pytest.mark.slow
 @on_postgresql
 @pytest.mark.django_db(transaction=True)
-def test_locked_subscriber_waits_at_the_final_check(server, monkeypatch):
+def test_letter_of_a_locked_subscriber_is_sent_a_minute_later(server):
     letter = digests(HELD)
-    turns = []
-    before(monkeypatch, transitions, "final_check", lambda found, *_: turns.append(letter in found))
-    taken = []
-
     with another_session() as form:  # As one that is being saved.
         form.execute("SELECT 1 FROM subscriptions_subscriber WHERE email = %s FOR UPDATE", [HELD])
-
-        def let_go_after_the_others(recipient):
-            taken.append(recipient)
-            if len(taken) == MANY:
-                threading.Timer(1.0, form.rollback).start()
-
-        server.before_dot_reply = let_go_after_the_others
         deliver()
-
+    assert states() == {"accepted": MANY, "planned": 1}
+    assert make.fresh(letter).failed_attempts == 0
+    deliver(NOW + 2 * MINUTE)
     assert states() == {"accepted": MANY + 1}
-    assert taken[-1] == HELD
-    assert make.fresh(letter).attempt == 1
-    assert sum(turns) <= 20  # It is looked at again now and then, not all the time.
 
 
 # ---- Leaving (fault 57): only what is past the final check may still arrive, and the page says so
@@ -92,15 +77,15 @@ def test_leaving_before_rendering_stops_the_letter(server, client, written, is_w
 def test_leaving_after_the_final_check_announces_one_email(server, client, monkeypatch):
     letter = digests(ODD)
     said = []
-    final_check = Batcher.final_check
+    commit_batch = Transactions.commit_batch
 
-    def pass_and_leave(batcher, one):
-        passes = final_check(batcher, one)
-        if one.letter == letter:
+    def commit_and_leave(transactions, accepted, check_queue, **options):
+        committed = commit_batch(transactions, accepted, check_queue, **options)
+        if letter in [flight.letter for flight in check_queue]:
             said.append(leave(client, letter))
-        return passes
+        return committed
 
-    monkeypatch.setattr(Batcher, "final_check", pass_and_leave)
+    monkeypatch.setattr(Transactions, "commit_batch", commit_and_leave)
     deliver()
     assert said == [True]
     assert digests_taken(server, ODD) == 1

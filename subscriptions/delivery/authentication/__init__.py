@@ -1,1 +1,0 @@
-"""The DNS records that email needs."""

@@ -1,1 +1,0 @@
-"""Recovery of letters whose delivery was interrupted."""

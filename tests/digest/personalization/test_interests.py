@@ -1,0 +1,71 @@
+"""What reading the fields of interests costs."""
+
+from itertools import chain
+
+import pytest
+
+from digest.indexing import index_store
+from digest.personalization import interests
+from subscriptions.forms import InterestsForm
+from subscriptions.models.topics import MAX_QUERIES
+from tests.factories import make
+from tests.factories.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+TITLES = [f"A survey of {word} in old kitchens" for word in ("bread", "tea", "soup")]
+
+
+@pytest.fixture
+def papers(settings):
+    settings.LOOK_UPS = True
+    for number, title in enumerate(TITLES):
+        make.paper(title, id=f"2606.0000{number}", doi=f"10.1234/{number}", authors=["Lei Li"])
+    index_store.renew(NOW)
+
+
+@pytest.mark.parametrize("number", [1, 30])
+def test_number_of_queries_is_constant(papers, number, django_assert_max_num_queries):
+    links = [f"10.1234/{number} 2606.{number:05}" for number in range(49 * number)]
+    names = [f"Lei Li{'i' * number}" for number in range(number)]
+    titles = [f"{title} NOT {title} again" for title in [*TITLES, *map(str, range(number))]]
+    subscriber = make.subscriber(interests="\n".join([*TITLES, *titles]))
+    subscriber.own_topics.update(kind="words")
+    lines = [*titles, *names, *(" ".join(links[place::49]) for place in range(49))]
+    with django_assert_max_num_queries(10):
+        interests.read("\n".join(lines), "\n".join(lines), subscriber)
+
+
+def test_all_references_are_found(papers):
+    text = "10.1234/0, 2606.00001\npaper: 10.1234/2\n10.1234/9 2606.00009v2"
+    entries = [(entry.kind, entry.text) for entry in interests.read(text)]
+    ids = ["2606.00000", "2606.00001", "2606.00002", "doi:10.1234/9", "2606.00009"]
+    assert entries == [("paper", paper_id) for paper_id in ids]
+
+
+def test_all_titles_are_found(papers):
+    bread, tea, soup = TITLES
+    entries = interests.read(f"- {bread.upper()}\nnot: {tea}\nrobots NOT {soup}")
+    assert [(entry.text, entry.is_muted) for entry in entries] == [
+        ("2606.00000", False),
+        ("2606.00001", True),
+        ("robots", False),
+        ("2606.00002", True),
+    ]
+
+
+@pytest.mark.parametrize("name", ["interests", "muted_interests"])
+def test_long_text_is_refused_unless_stored(name):
+    lines = [f"tea{number} {'green tea ' * 180}".strip() for number in range(MAX_QUERIES)]
+    stored = make.subscriber(interests="\n".join(lines))
+    stored.own_topics.update(kind="words")
+    stored.preferences.update(stance="mute" if name == "muted_interests" else "follow")
+    fields = {"topics": [], "mute": [], name: "\n".join(chain(*interests.stored_lines(stored)))}
+    assert InterestsForm(fields, subscriber=stored).is_valid()
+    form = InterestsForm(fields, subscriber=None)
+    assert form.errors == {"interests": [f"Please keep to {interests.MAX_LENGTH} characters."]}
+
+
+def test_papers_of_long_bibliography_are_read():
+    lines = [f"paper: Title {number} | {'x ' * 900}" for number in range(MAX_QUERIES)]
+    assert len(interests.read("\n".join(lines))) == MAX_QUERIES
