@@ -18,7 +18,7 @@ from subscriptions.models import Subscriber, TopicPreference
 from subscriptions.models.topics import MAX_QUERIES, MAX_QUERY_LENGTH
 
 #: Characters of a field. A tenth of a second is enough to read them.
-MAX_LENGTH = 40_000
+MAX_LENGTH = 20_000
 
 
 def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) -> list[Entry]:
