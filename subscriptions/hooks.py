@@ -68,7 +68,7 @@ expand_bibliography: Callable[[str], str]
 stored_interests: Callable[[Any], tuple[list[str], list[str]]]
 
 #: Returns the parts of the sign-up form that depend on what was sent, at a moment: chips and
-#: digest, as HTML. With `has_errors`, the form names wrong fields, and the parts don't.
+#: digest, as HTML. `errors`: the wrong fields, which the form names, and the parts don't.
 sign_up_parts: Callable[..., Any]
 
 #: Returns the interests of a TopicSelection as HTML, or an empty string if it has none.

@@ -3,6 +3,7 @@
 Also topics, and the first digest on the page that confirms. Parts are cached for a minute.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -46,13 +47,16 @@ class Parts(NamedTuple):
     digest: str
 
 
-def parts_for(params: QueryDict, now, *, has_errors: bool = False) -> Parts:
+def parts_for(params: QueryDict, now, *, errors: Collection[str] = ()) -> Parts:
     """Return the chips and the preview for what a visitor would follow, or an example, as HTML.
 
-    With `has_errors`, the form names the wrong fields, and the parts don't.
+    `errors`: the wrong fields of the sign-up form, which names them; the parts don't. If they are
+    those of the preview, these are not read again.
     """
-    form = TopicsForm(params if any(name in params for name in PREVIEW_FIELDS) else None)
-    if has_errors and form.errors:
+    is_readable = TopicsForm.base_fields.keys().isdisjoint(errors)
+    has_fields = any(name in params for name in PREVIEW_FIELDS)
+    form = TopicsForm(params if is_readable and has_fields else None)
+    if errors and (form.errors or not is_readable):
         return Parts("", example_digest(now))
     if form.is_bound and not form.is_valid():
         return Parts("", _preview(form=form))
@@ -239,12 +243,13 @@ def _home(request, params, sign_up_form=None):
     curated_slugs = set(curated_topics.values_list("slug", flat=True)) if slugs else set()
     curated_params = _with_topics(params, [slug for slug in slugs if slug in curated_slugs])
     now, has_errors = timezone.now(), sign_up_form is not None
+    errors = sign_up_form.errors if has_errors else ()
     context = {
         "form": sign_up_form or SignUpForm.with_choices(params),
         "consent": signup.CONSENT,
         **Topic.objects.offered_with(slugs).grouped(),
         "gone": [slug for slug in slugs if slug not in curated_slugs and not has_errors],
-        "parts": parts_for(curated_params, now, has_errors=has_errors),
+        "parts": parts_for(curated_params, now, errors=errors),
         "newest": newest_papers(now),
     }
     response = render(request, "digest/home.html", context, status=400 if has_errors else 200)

@@ -68,7 +68,7 @@ def subscribe(request):
 def _sign_up_page(request, form, status=200):
     topics = Topic.objects.offered_with(form["topics"].value() or [])
     params, now = request.POST or request.GET, timezone.now()
-    parts = hooks.sign_up_parts(params, now, has_errors=form.is_bound)
+    parts = hooks.sign_up_parts(params, now, errors=form.errors)
     context = {"form": form, "consent": CONSENT, "parts": parts, **topics.grouped()}
     return render(request, "subscriptions/subscribe.html", context, status=status)
 

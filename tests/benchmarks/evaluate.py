@@ -143,7 +143,7 @@ def profile(
         )
     return Profile(
         follows=tuple(Interest(topic, topic) for topic in reader.get("topics") or []),
-        size=DEPTH,
+        size=len(texts),  # Else papers on the same idea would be counted as one.
         learned=learned,
         has_enough_liked=bool(liked),  # Even few of them: no trending papers instead.
     )
