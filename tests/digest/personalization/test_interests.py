@@ -6,7 +6,7 @@ import pytest
 
 from digest.indexing import index_store
 from digest.personalization import interests
-from subscriptions.forms import InterestsForm
+from digest.views.forms.interests import InterestsForm
 from subscriptions.models.topics import MAX_QUERIES
 from tests.factories import make
 from tests.factories.make import NOW
