@@ -127,10 +127,11 @@ def _separates(tokens: list[re.Match[str]], place: int) -> bool:
 
 
 def _is_between_words(tokens: list[re.Match[str]], place: int) -> bool:
-    return 0 < place < len(tokens) - 1 and (
-        tokens[place - 1].end() == tokens[place].start()
-        and tokens[place].end() == tokens[place + 1].start()
-    )
+    if not 0 < place < len(tokens) - 1:
+        return False
+    before, token, after = tokens[place - 1 : place + 2]
+    is_joined = before.end() == token.start() and token.end() == after.start()
+    return is_joined and before[0][0].isalnum()
 
 
 def _phrase_of(text: str, run: list[re.Match[str]], is_unwanted: bool) -> list[Phrase]:

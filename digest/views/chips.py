@@ -60,6 +60,9 @@ FOREIGN = re.compile(
 )
 
 
+MIN_FOREIGN = 5  # Of these in a text, from which on it is not English.
+
+
 @dataclass(frozen=True)
 class Hint:
     """A remark on an entry, with a list, and a button that writes `line` instead of it."""
@@ -362,7 +365,8 @@ class _EntryPresenter:
         from digest.indexing.vocabulary import MOSTLY_UNKNOWN
 
         if is_text and len(unknown_words) < MOSTLY_UNKNOWN * len({*terms(text)}):
-            return None
+            is_foreign = len(FOREIGN.findall(text)) >= MIN_FOREIGN
+            return Hint(_("Papers are in English: try English words.")) if is_foreign else None
         if unknown_words and not is_text and self.suggestions < MAX_SUGGESTIONS:
             self.suggestions += 1
             if suggestion := self.vocabulary.suggestion(text):
