@@ -18,7 +18,7 @@ from digest.ranking.relevance import ArrayTable, Line, Relevance, relevance
 from digest.ranking.relevance_feedback import learn_each, learned_scores, likeness
 
 LINE_BATCH = 128  # Lines that are scored at a time, since the scores are dense.
-#: The best of more lines than these counts less beside the whole, but at least by this share.
+#: In prose, the best of more lines than these counts less, but at least by this share.
 FEW_LINES, MIN_SHARE = 4, 0.3
 #: In prose, a single word that more than this share of the papers have is no line.
 COMMON = 0.003
@@ -98,12 +98,12 @@ def lines_of(model: TfidfModel, interest: Interest) -> Sequence[Line | None]:
     """Return the line of each query of an interest, or None for a common word in prose."""
     count = len(interest.whole)
     whole = joined(interest.whole) if count > 1 else None
+    if not interest.is_prose:
+        return [Line(query, whole) for query in interest.queries]
     share = max(min(1.0, FEW_LINES / max(count, 1)), MIN_SHARE)
     lines = [Line(query, whole, share) for query in interest.queries]
-    if interest.is_prose:
-        telling = [None if _is_common(model, line.query) else line for line in lines]
-        return telling if any(telling) else lines
-    return lines
+    telling = [None if _is_common(model, line.query) else line for line in lines]
+    return telling if any(telling) else lines
 
 
 def _is_common(model: TfidfModel, query: Query) -> bool:
