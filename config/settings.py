@@ -352,8 +352,8 @@ REMOTE_USER_HEADER = client_ip.header_key(env.text("REMOTE_USER_HEADER"), TRUSTE
 PASSWORD_LOG_IN = env.flag("PASSWORD_LOG_IN", default=True)
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"] * PASSWORD_LOG_IN
 if REMOTE_USER_HEADER:
-    MIDDLEWARE.append("subscriptions.views.admin_login.RemoteUserMiddleware")
-    AUTHENTICATION_BACKENDS.append("subscriptions.views.admin_login.RemoteUserBackend")
+    MIDDLEWARE.append("subscriptions.admin.log_in.RemoteUserMiddleware")
+    AUTHENTICATION_BACKENDS.append("subscriptions.admin.log_in.RemoteUserBackend")
 elif not PASSWORD_LOG_IN:
     raise ImproperlyConfigured("Without PASSWORD_LOG_IN, set REMOTE_USER_HEADER to log in.")
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.middleware.SettingsFilter"

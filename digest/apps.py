@@ -15,9 +15,7 @@ class DigestConfig(AppConfig):
         from digest.channels import webhooks
         from digest.letters import compose
         from digest.operations import roles, upgrade
-        from digest.personalization import interests
         from digest.sources.arxiv import calendar
-        from digest.views import chips, home, preference_panels
         from subscriptions import hooks as subscription_hooks
         from subscriptions.tasks import enqueue
 
@@ -30,23 +28,9 @@ class DigestConfig(AppConfig):
         for task in (tasks.read_added_papers, tasks.plan_digests):
             subscription_hooks.on_confirmed.append(partial(enqueue, task))
         subscription_hooks.post_to_channel = webhooks.post
-        subscription_hooks.first_digests.append(home.first_digest)
         subscription_hooks.on_not_sent.append(hooks.release_picks)
-        subscription_hooks.example_papers = home.example_papers
         subscription_hooks.exporters.append(hooks.export)
-        subscription_hooks.on_reset.append(hooks.forget_feedback)
         subscription_hooks.erasers.append(hooks.forget_recommendations)
-        subscription_hooks.read_interests = interests.read
-        subscription_hooks.expand_bibliography = interests.expand_bibliography
-        subscription_hooks.stored_interests = interests.stored_lines
-        subscription_hooks.previews.append(preference_panels.difference_panel)
-        subscription_hooks.sign_up_parts = home.parts_for
-        subscription_hooks.list_interests = chips.plain_chips
-        subscription_hooks.show_interests = chips.chips_of_form
-        subscription_hooks.edit_interests = chips.apply_edit
-        subscription_hooks.panels["interests"].append(preference_panels.empty_digests_panel)
-        subscription_hooks.panels["learned"].append(preference_panels.feedback_panel)
-        subscription_hooks.panels["delivery"].append(preference_panels.feed_panel)
 
 
 def _check_settings():

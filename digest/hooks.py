@@ -47,14 +47,6 @@ def _papers(subscriber):
     return [row | {"why": reasons[row.pop("pk")]} for row in sent]
 
 
-def forget_feedback(subscriber):
-    """Delete a subscriber's feedback and library, and what was learned from them."""
-    subscriber.feedback.all().delete()
-    subscriber.library.all().delete()
-    for model in (models.LibraryUpload, models.ZoteroLibrary, models.ReaderModel):
-        model.objects.filter(subscriber=subscriber).delete()
-
-
 def forget_recommendations(subscriber):
     """Delete what an erased subscriber recommended, with their name in the receivers' digests."""
     for recommendation in subscriber.recommendations_sent.all():

@@ -3,8 +3,10 @@ from django.urls import path
 from django.views.decorators.cache import cache_control
 
 from digest.views import about, api, feeds, home, library, mcp, papers, reader, saved, system
+from digest.views.access import public_page
+from digest.views.preferences import actions, learned
 from digest.views.sitemaps import ALL
-from subscriptions.views.access import public_page
+from digest.views.subscribing import change_address, confirm, sign_up, unsubscribe
 
 
 def hourly(view):
@@ -18,6 +20,14 @@ JSON = {"feed_type": feeds.JsonFeed}
 urlpatterns = [
     path("", home.home, name="home"),
     path("preview/", home.preview, name="preview"),
+    path("subscribe/", sign_up.subscribe, name="subscribe"),
+    path("lost/", sign_up.resend_link, name="lost"),
+    path("confirm/<str:token>/", confirm.confirm, name="confirm"),
+    path("preferences/<str:token>/", actions.preferences, name="preferences"),
+    path("learned/<str:token>/", learned.learned, name="learned"),
+    path("move/<str:token>/", change_address.move, name="move"),
+    path("unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
+    path("unsubscribe/<str:token>/messages/", unsubscribe.opt_out, name="opt-out"),
     path("topics/", home.topics, name="topics"),
     path("topics/<slug:slug>/", papers.topic, name="topic"),
     path("topics/<slug:slug>/feed/", feeds.topic, name="topic-feed"),
@@ -35,7 +45,6 @@ urlpatterns = [
     path("e/<str:token>/", reader.short_link, name="short"),
     path("e/<str:token>/<int:position>/", reader.short_link, name="short-paper"),
     path("feedback/<str:token>/", reader.feedback, name="feedback"),
-    path("learned/<str:token>/", reader.learned, name="learned"),
     path("library/<str:token>/", library.page, name="library"),
     path("saved/<str:token>/", saved.page, name="saved"),
     path("saved/<str:token>/bibtex/", saved.file, {"kind": "bibtex"}, name="saved-bibtex"),

@@ -4,7 +4,6 @@
 """
 
 import traceback
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import wraps
@@ -30,55 +29,14 @@ composers: dict[str, "Composer"] = {}
 #: Called after a confirmation has committed: a first digest is due.
 on_confirmed: list[Callable] = []
 
-#: Called with a confirmed subscriber; each returns the first digest as HTML, "" until it exists.
-first_digests: list[Callable] = []
-
 #: Called with the ids of letters that were certainly not sent, in the transaction that ends them.
 on_not_sent: list[Callable] = []
 
 #: Called with a subscriber; each returns a part of their exported data, by name.
 exporters: list[Callable] = []
 
-#: Called with a subscriber whose feedback is to be deleted.
-on_reset: list[Callable] = []
-
 #: Called with a subscriber, in the transaction that erases them.
 erasers: list[Callable] = []
-
-#: By tab of the preferences page. Called with a subscriber; each returns HTML for that tab.
-panels: defaultdict[str, list[Callable]] = defaultdict(list)
-
-#: Called with a subscriber, their unsaved topics (None if they stay) and settings, and the moment;
-#: each returns what would change, as HTML. Nothing is written.
-previews: list[Callable] = []
-
-#: Returns a few papers of the first digest of somebody who follows these topics, at a moment: the
-#: title, authors and URL of each, or none.
-example_papers: Callable[[Any, datetime], list[dict[str, str]]]
-
-#: Reads what was typed into the fields of interests and of muted ones, by a subscriber or a visitor
-#: (None). Returns entries, with the attributes of digest.interests.entries.Entry. Raises
-#: ValidationError.
-read_interests: Callable[[str, str, Any], list[Any]]
-
-#: Returns a text with a line for each paper of a bibliography in it. Raises ValidationError.
-expand_bibliography: Callable[[str], str]
-
-#: Returns the lines of a subscriber's stored interests, and of their muted ones.
-stored_interests: Callable[[Any], tuple[list[str], list[str]]]
-
-#: Returns the parts of the sign-up form that depend on what was sent, at a moment: chips and
-#: digest, as HTML. `errors`: the wrong fields, which the form names, and the parts don't.
-sign_up_parts: Callable[..., Any]
-
-#: Returns the interests of a TopicSelection as HTML, or an empty string if it has none.
-list_interests: Callable[[Any], str]
-
-#: Returns the chips of InterestsForm's fields at a moment, as HTML by the name of the field.
-show_interests: Callable[[Any, datetime], dict[str, str]]
-
-#: Returns what was sent, by a subscriber, with the change that a button of a chip asks for.
-edit_interests: Callable[[Any, Any], Any]
 
 #: Posts a message to a channel. Returns a DeliveryResult, and raises nothing.
 post_to_channel: Callable[[Any, bytes], Any]

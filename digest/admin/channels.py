@@ -24,11 +24,13 @@ from digest.admin.subscribers import (
 )
 from digest.channels import formats, webhooks
 from digest.http import addresses, client
-from subscriptions import hooks, schedule
+from digest.personalization.interests import stored_lines
+from digest.views.forms.fields import DaysField, QueriesField
+from digest.views.forms.interests import InterestsForm, InterestsMixin
+from subscriptions import schedule
 from subscriptions.actions import moderation, preferences
 from subscriptions.admin.confirm_dialog import confirm_first
 from subscriptions.admin.widgets import hx_redirect, min_width
-from subscriptions.forms import DaysField, InterestsForm, InterestsMixin, QueriesField
 from subscriptions.models import Channel, Letter
 from subscriptions.security.encryption import UnreadableSecret, decrypt, encrypt
 
@@ -51,7 +53,7 @@ class ChannelForm(InterestsMixin, forms.ModelForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.subscriber = self.instance
-            for name, lines in zip(INTERESTS, hooks.stored_interests(self.instance), strict=True):
+            for name, lines in zip(INTERESTS, stored_lines(self.instance), strict=True):
                 self.initial[name] = "\n".join(lines)
         self.fields["days"].initial = schedule.weekday_names(self.instance.weekdays)
         for name in TEXTS["help"].keys() & self.fields.keys():

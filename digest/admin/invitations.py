@@ -2,7 +2,7 @@
 
 import csv
 import tomllib
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from django.utils import timezone
 from unfold import widgets
 from unfold.decorators import action
 
+from digest.views.forms.fields import HourField, QueriesField, TopicsField, zone_named
+from digest.views.forms.interests import TopicsForm
+from digest.views.subscribing.preview import example_papers
 from subscriptions.actions import invite
 from subscriptions.admin.base import inviter
-from subscriptions.forms import HourField, QueriesField, TopicsField, TopicsForm, zone_named
 from subscriptions.models import Group, Subscriber, Topic, languages
 
 TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -102,7 +104,12 @@ class InvitationsMixin:
         settings = {name: form.cleaned_data[name] for name in ("hour", "timezone", "language")}
         group, note = form.cleaned_data["group"], form.cleaned_data["note"]
         options = {"inviter": inviter(request.user), "note": note, "now": timezone.now()}
-        results = invite.invite(form.entries, settings, group, **options)
+        papers_on = cache(partial(example_papers, now=options["now"]))  # Many follow the same.
+        entries = [
+            entry._replace(papers=papers_on(tuple(entry.selection.follow)))
+            for entry in form.entries
+        ]
+        results = invite.invite(entries, settings, group, **options)
         context["refused"] = [(address, reason) for address, reason in results if reason]
         context["count"] = len(results) - len(context["refused"])
         note = f"Invited: {context['count']}. Not invited: {len(context['refused'])}."

@@ -22,9 +22,9 @@ from django.utils.formats import date_format
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from digest.views.preferences.forms import LAST_PAUSE
 from subscriptions.actions import moderation, preferences, signup
 from subscriptions.actions.erase import erase as erase_subscriber
-from subscriptions.forms import LAST_PAUSE
 from subscriptions.models import Subscriber
 from subscriptions.models.subscribers import STATES
 from subscriptions.notices import send

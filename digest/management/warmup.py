@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from digest.models import FittedModel
-from digest.views import home
+from digest.views.subscribing.preview import parts_for
 from subscriptions.models import Topic
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,6 @@ def _load_window(last_window):
     if window is not last_window:  # Make the pages that a visitor would request.
         candidate_windows.for_pages(window.day)
         for topic in Topic.objects.curated()[:1]:
-            home.parts_for(QueryDict(f"topics={topic.slug}"), timezone.now())
+            parts_for(QueryDict(f"topics={topic.slug}"), timezone.now())
             search.find(topic.query)
     return window

@@ -5,7 +5,14 @@ from math import log10
 from django.db import transaction
 from django.db.models import F
 
-from digest.models import Feedback, LibraryPaper, Paper, ReaderModel
+from digest.models import (
+    Feedback,
+    LibraryPaper,
+    LibraryUpload,
+    Paper,
+    ReaderModel,
+    ZoteroLibrary,
+)
 from digest.papers import summaries
 from subscriptions.models import Subscriber
 
@@ -220,3 +227,12 @@ def _latest_feedback(subscriber_ids):
         if len(values) < MAX_LEARNED:
             values.append((paper, value))
     return feedback
+
+
+def reset(subscriber: Subscriber) -> None:
+    """Delete the feedback and the library, and what was learned from them."""
+    with transaction.atomic():
+        subscriber.feedback.all().delete()
+        subscriber.library.all().delete()
+        for model in (LibraryUpload, ZoteroLibrary, ReaderModel):
+            model.objects.filter(subscriber=subscriber).delete()

@@ -1,1 +1,1 @@
-"""Public pages, feeds and search."""
+"""Public pages with their forms, feeds and the API."""

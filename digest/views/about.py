@@ -12,14 +12,14 @@ from digest.models.sharing import KEEP_RECOMMENDATIONS
 from digest.operations import retention
 from digest.papers import registry
 from digest.sources.look_ups import SERVICES
+from digest.views.access import public_page
 from digest.views.api import API
+from digest.views.subscribing.sign_up import CONSENT
 from subscriptions.actions import change_address
 from subscriptions.bounces import unreadable
 from subscriptions.delivery.transports import esps
 from subscriptions.models import Topic
 from subscriptions.security import rate_limits, suppression_list
-from subscriptions.views.access import public_page
-from subscriptions.views.signup import CONSENT
 
 
 @public_page

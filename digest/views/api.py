@@ -25,18 +25,19 @@ from digest import models, tasks
 from digest.papers import citations
 from digest.personalization import interests, reading_list
 from digest.personalization.feedback import VALUES, attach, feedback_on, record
+from digest.views.access import public_page
+from digest.views.forms.fields import MAX_LINES
+from digest.views.forms.interests import InterestsForm
 from digest.views.page_cache import get_or_make
 from digest.views.papers import MAX_PAPERS
 from digest.views.reader import sent_digests
 from digest.wording import reason_of
 from subscriptions.actions import preferences
 from subscriptions.db import retry_on_integrity_error
-from subscriptions.forms import MAX_LINES, InterestsForm
 from subscriptions.models import Subscriber
 from subscriptions.models import Topic as CuratedTopic
 from subscriptions.security import api_tokens, rate_limits
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import public_page
 
 MAX_REQUESTS_AN_HOUR = 300  # Of a subscriber.
 MAX_BAD_TOKENS_AN_HOUR = 30  # Of a network.

@@ -39,8 +39,9 @@ from digest.ranking.authors import SUFFIXES, queried_authors
 from digest.ranking.query import ADDRESS, MAX_NAME
 from digest.ranking.text import terms
 from digest.sources.arxiv.taxonomy import CATEGORIES, categories_named
+from digest.views.forms.fields import MAX_LINES, QueriesField
+from digest.views.forms.interests import InterestsForm
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.forms import MAX_LINES, InterestsForm, QueriesField
 from subscriptions.models import Subscriber, Topic
 
 FIELDS = ("interests", "muted_interests")

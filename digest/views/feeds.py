@@ -26,13 +26,13 @@ from django.views.decorators.http import require_safe
 from digest import wording
 from digest.models import Paper, PaperEvent, Pick
 from digest.papers import summaries
+from digest.views.access import token_page
 from digest.views.page_cache import same_for_all
 from digest.views.papers import MAX_PAPERS, latest_papers
 from digest.wording import reason_of
 from subscriptions.mail.plaintext import cleaned, one_line
 from subscriptions.models import Letter, Subscriber, Topic
 from subscriptions.security import tokens
-from subscriptions.views.access import token_page
 
 MAX_PICKS = 100
 MAX_AUTHORS = 50  # Of an entry.

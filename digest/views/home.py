@@ -1,13 +1,10 @@
 """The home page: the sign-up form, an example or a preview of digests, and the newest papers.
 
-Also topics, and the first digest on the page that confirms. Parts are cached for a minute.
+Also the page of topics.
 """
 
-from collections.abc import Collection
 from datetime import timedelta
-from typing import NamedTuple
 
-from django.conf import settings
 from django.db.models import Count, F, Q
 from django.http import QueryDict
 from django.shortcuts import redirect, render
@@ -18,109 +15,17 @@ from django.utils.cache import add_never_cache_headers, patch_cache_control
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from digest.interests.entries import UNREAD
-from digest.models import Digest, Paper
-from digest.planning.slots import Busy, slot
+from digest.models import Paper
 from digest.views import chips
 from digest.views.page_cache import get_or_make, same_for_all
-from subscriptions.actions.preferences import TopicSelection
-from subscriptions.forms import SignUpForm, TopicsForm
+from digest.views.subscribing.preview import PREVIEW_FIELDS, parts_for
+from digest.views.subscribing.sign_up import CONSENT, SignUpForm, subscribe
 from subscriptions.models import Subscriber, Topic, TopicPreference, without_nul
-from subscriptions.security import tokens
-from subscriptions.views import signup
 
 MAX_PAPERS = 10
 MAX_DAYS = 7  # Links to earlier days,
 RECENT_DAYS = timedelta(days=21)  # at most so long before the newest.
-MAX_SEARCHES = 5  # Links to searches of earlier papers.
-SIZE = 10  # Papers of a digest,
-INVITATION_SIZE = 3  # and of the example in an invitation.
-MIN_PICKS = 3  # Of an example digest.
-MAX_EXAMPLES = 3  # Topics that are tried for an example digest.
 MIN_UPVOTED = 3  # With so many upvoted papers, only these are shown.
-
-
-class Parts(NamedTuple):
-    """The parts of the page that depend on the form: its entries as chips, and the digest."""
-
-    entries: str
-    digest: str
-
-
-def parts_for(params: QueryDict, now, *, errors: Collection[str] = ()) -> Parts:
-    """Return the chips and the preview for what a visitor would follow, or an example, as HTML.
-
-    `errors`: the wrong fields of the sign-up form, which names them; the parts don't. If they are
-    those of the preview, these are not read again.
-    """
-    is_readable = TopicsForm.base_fields.keys().isdisjoint(errors)
-    has_fields = any(name in params for name in PREVIEW_FIELDS)
-    form = TopicsForm(params if is_readable and has_fields else None)
-    if errors and (form.errors or not is_readable):
-        return Parts("", example_digest(now))
-    if form.is_bound and not form.is_valid():
-        return Parts("", _preview(form=form))
-    selection = form.topic_selection() if form.is_bound else TopicSelection()
-    undo_button = chips.undo_button("interests", params, reverse("preview"))
-    if selection == TopicSelection():
-        return Parts(undo_button, example_digest(now))
-    slugs = sorted(topic.slug for topic in form.cleaned_data["topics"])
-    try:
-        entry_chips, digest = get_or_make(
-            lambda: _ranked_parts(form.entries, selection, now), slugs, form.entries
-        )
-    except Busy:
-        entry_chips, digest = _chips(form.entries), _preview(is_busy=True)
-    return Parts(entry_chips + undo_button, digest)
-
-
-def example_digest(now) -> str:
-    """Return the first digest for one of the subjects, a different one each day."""
-
-    def make():
-        # numpy, which only processes that rank import.
-        from digest.indexing import model_store
-        from digest.personalization.profiles import profile_for
-        from digest.planning import preview
-
-        topics = list(Topic.objects.offered().by_subject().order_by("pk"))
-        start = now.toordinal() % max(len(topics), 1)
-        for topic in (topics[start:] + topics[:start])[:MAX_EXAMPLES]:
-            try:
-                with slot():
-                    digest = preview.first_digest(profile_for(TopicSelection([topic]), SIZE), now)
-            except model_store.NotFitted:
-                break
-            if len(digest.choices) >= MIN_PICKS:
-                preview.add_picks(digest)
-                return _preview(first_digest=digest, example=topic)
-        return _preview(is_empty=True)
-
-    try:
-        return get_or_make(make, "example", now.date())
-    except Busy:
-        return _preview(is_empty=True)
-
-
-def example_papers(topics, now) -> list[dict[str, str]]:
-    """Return a few papers of the first digest for these topics, to be shown in an invitation."""
-    from digest.indexing import model_store
-    from digest.personalization.profiles import profile_for
-    from digest.planning import preview
-
-    try:
-        digest = preview.first_digest(profile_for(TopicSelection([*topics]), INVITATION_SIZE), now)
-    except model_store.NotFitted:
-        return []
-    preview.add_picks(digest)
-    return [
-        {
-            "title": paper.title,
-            "authors": ", ".join(paper.authors[:5]) + (" …" if len(paper.authors) > 5 else ""),
-            "url": settings.SITE_URL + paper.get_absolute_url(),
-        }
-        for paper in (pick.paper for pick in digest.picks)
-    ]
 
 
 def newest_papers(now) -> str:
@@ -152,43 +57,6 @@ def newest_papers(now) -> str:
     return get_or_make(make, "newest", today)
 
 
-def _ranked_parts(entries, selection, now):
-    # numpy, which only processes that rank import.
-    from digest.indexing import model_store
-    from digest.personalization.profiles import profile_for
-    from digest.planning import preview
-
-    with slot():
-        try:
-            digests = preview.preview_digests(profile_for(selection, SIZE), now)
-        except model_store.NotFitted:
-            return Parts(_chips(entries), _preview(is_early=True))
-        counts = chips.count_matches(entries, now, digests.window)
-        pick_count = sum(len(digest.picks) for digest in digests.past_digests)
-        is_empty = not (digests.first_digest.picks or pick_count)
-        suggestions = chips.broader_suggestions(entries, now, digests.window) if is_empty else []
-    context = {
-        "total": pick_count,
-        "is_readable": bool(selection.follow) or any(entry.kind != UNREAD for entry in entries),
-        "a_day": round(pick_count / len(digests.past_digests)),
-        "sent_digests": [digest for digest in digests.past_digests if digest.picks],
-        "suggestions": suggestions,
-        "search_lines": chips.searchable_lines(entries)[:MAX_SEARCHES] if is_empty else [],
-    }
-    return Parts(_chips(entries, counts), _preview(**vars(digests), **context))
-
-
-def _chips(entries, counts=None):
-    return chips.render("interests", entries, counts or {}, reverse("preview"))
-
-
-def _preview(**context):
-    return render_to_string("digest/_preview.html", context)
-
-
-#: What a preview depends on: fields of the form, and the line that a button has removed.
-PREVIEW_FIELDS = ("topics", "interests", "removed_interests")
-
 #: Characters of a URL that every server and proxy accepts: gunicorn's limit with a margin.
 MAX_URL_LENGTH = 3_500
 
@@ -202,7 +70,7 @@ def home(request):
     """
     if request.method == "POST":
         form = SignUpForm(request.POST)
-        return signup.subscribe(request) if form.is_valid() else _home(request, request.POST, form)
+        return subscribe(request) if form.is_valid() else _home(request, request.POST, form)
     if any(name in request.GET for name in PREVIEW_FIELDS):
         return _home(request, request.GET)
     return _home_for_all(request)
@@ -246,7 +114,7 @@ def _home(request, params, sign_up_form=None):
     errors = sign_up_form.errors if has_errors else ()
     context = {
         "form": sign_up_form or SignUpForm.with_choices(params),
-        "consent": signup.CONSENT,
+        "consent": CONSENT,
         **Topic.objects.offered_with(slugs).grouped(),
         "gone": [slug for slug in slugs if slug not in curated_slugs and not has_errors],
         "parts": parts_for(curated_params, now, errors=errors),
@@ -279,22 +147,3 @@ def topics(request):
     )
     topics = Topic.objects.offered().annotate(followers=Count("preferences", filter=follows))
     return render(request, "digest/topics.html", topics.order_by("name", "pk").grouped())
-
-
-def first_digest(subscriber) -> str:
-    """Return the digest that was planned for a confirmation, as HTML. Empty until there is one."""
-    digests = Digest.objects.not_missed().filter(letter__created_at__gte=subscriber.confirmed_at)
-    digest = digests.filter(subscriber=subscriber).order_by("pk").first()
-    if digest is None:
-        return ""
-    from digest.planning import explain  # numpy, which only processes that rank import.
-
-    context = {
-        "subscriber": subscriber,
-        "digest": digest,
-        "picks": digest.picks.with_papers(),
-        "why": explain.explain_empty_digests(subscriber, timezone.now()),
-        "feedback_token": tokens.own_token("feedback", subscriber),
-        "digest_token": tokens.own_token("digest", subscriber, digest.public_id),
-    }
-    return render_to_string("digest/_first_digest.html", context)

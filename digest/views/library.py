@@ -24,11 +24,11 @@ from digest.personalization.library import (
 )
 from digest.sources import bibliographies
 from digest.sources.zotero import KEY, path_of
+from digest.views.access import bad_request, token_page
 from subscriptions import child_process
 from subscriptions.mail.plaintext import one_line, shortened
 from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import bad_request, token_page
 
 PAGE_SIZE = 50
 MAX_SHOWN_TITLES = 10  # Of a preview; more are folded away.

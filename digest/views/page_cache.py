@@ -15,7 +15,7 @@ from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import parse_http_date_safe
 from django.utils.translation import get_language
 
-from subscriptions.views.access import public_page
+from digest.views.access import public_page
 
 SECONDS = 60
 MAKE_LOCK_SECONDS = 10  # After so long, another request tries to make it.

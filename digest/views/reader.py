@@ -25,23 +25,16 @@ from digest.personalization.feedback import (
     apply_value,
     attach,
     feedback_on,
-    learned_words,
     record,
-    remove_word,
-    removed_words,
-    restore_word,
-    set_learning,
 )
 from digest.ranking.text import terms
-from digest.views import preference_panels
+from digest.views.access import bad_request, token_page
 from subscriptions import schedule
 from subscriptions.actions.preferences import follow
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import rate_limits, tokens
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import bad_request, token_page
 
-FEEDBACK_PAGE = 50
 DIGESTS_PAGE = 50
 #: Links of a younger email only ask: mail scanners that run scripts open them then.
 SCANNER_DELAY = timedelta(minutes=5)
@@ -207,46 +200,6 @@ def _undo_value(value, feedback) -> str:
             )
         case _:
             return feedback.value if feedback else ""
-
-
-@token_page
-def learned(request, token):
-    """What was learned from feedback. POST removes or restores a word, or switches learning."""
-    subscriber = tokens.subscriber_of("preferences", token)
-    if request.method == "POST":
-        params = request.POST
-        if term := params.get("remove", ""):
-            remove_word(subscriber, term)
-            action = "remove"
-        elif term := params.get("restore", ""):
-            restore_word(subscriber, term)
-            action = "restore"
-        elif (action := params.get("learning")) in ("on", "off"):
-            set_learning(subscriber, action == "on")
-        else:
-            return bad_request(request, _("There is no such action."))
-        enqueue(tasks.learn_from_feedback)
-        return redirect(f"{reverse('learned', args=[token])}?done={action}")
-    messages = {
-        "remove": _("Removed. You can restore it below."),
-        "restore": _("Restored."),
-        "on": _("Personalization is on."),
-        "off": _("Personalization is off."),
-    }
-    feedback = subscriber.feedback.select_related("paper").order_by("-at", "-pk")
-    words = learned_words(subscriber)
-    context = {
-        "subscriber": subscriber,
-        "token": token,
-        "feedback_token": tokens.own_token("feedback", subscriber),
-        "words": sorted(words, key=lambda word: (word["weight"] < 0, -abs(word["weight"]))),
-        "removed": removed_words(subscriber),
-        "in_library": subscriber.library.count(),
-        "feedback_page": Paginator(feedback, FEEDBACK_PAGE).get_page(request.GET.get("page")),
-        "similar_papers": preference_panels.similar_papers_panel(subscriber, timezone.now()),
-        "done": messages.get(request.GET.get("done"), ""),
-    }
-    return render(request, "digest/learned.html", context)
 
 
 @token_page

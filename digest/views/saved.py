@@ -15,10 +15,10 @@ from django.views.decorators.http import require_safe
 from digest import tasks, wording
 from digest.models import Paper, PaperEvent
 from digest.personalization import feedback, reading_list
+from digest.views.access import bad_request, token_page
 from digest.views.reader import recommend_token
 from subscriptions.security import tokens
 from subscriptions.tasks import enqueue
-from subscriptions.views.access import bad_request, token_page
 
 PAGE = 50
 MAX_SEARCH_LENGTH = 200

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from digest.operations import health
-from subscriptions.views.access import public_page
+from digest.views.access import public_page
 
 
 @public_page

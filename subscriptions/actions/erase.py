@@ -29,13 +29,6 @@ def erase(subscriber: Subscriber, *, now, for_good: bool = False) -> bool:
         return True
 
 
-def reset(subscriber: Subscriber) -> None:
-    """Delete the subscriber's feedback and what was learned from it. Topics and settings stay."""
-    with transaction.atomic():
-        for callback in hooks.on_reset:
-            callback(subscriber)
-
-
 def forget_unconfirmed(cutoff, now) -> None:
     """Erase subscribers who signed up before `cutoff` and never confirmed."""
     unconfirmed = Subscriber.objects.filter(confirmed_at=None, asked_at__lt=cutoff)

@@ -7,6 +7,7 @@ in invite.toml.
 
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
@@ -17,7 +18,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.text import capfirst
 
-from subscriptions import addresses, child_process, csv_files, hooks
+from subscriptions import addresses, child_process, csv_files
 from subscriptions.actions import groups, signup
 from subscriptions.actions.preferences import TopicSelection, set_preferences
 from subscriptions.db import retry_on_integrity_error
@@ -37,7 +38,8 @@ class Entry(NamedTuple):
     """An address to invite.
 
     `name` greets them, and is suggested to them for a group. `topics` (slugs) and `interests`
-    (lines) are as listed, `selection` is what they will follow and mute.
+    (lines) are as listed, `selection` is what they will follow and mute, and `papers` are examples:
+    the title, authors and URL of each.
     """
 
     address: str
@@ -45,6 +47,7 @@ class Entry(NamedTuple):
     topics: tuple[str, ...] = ()
     interests: str = ""
     selection: TopicSelection = TopicSelection()
+    papers: Sequence[dict[str, str]] = ()
 
 
 def read_text(text: str) -> list[Entry]:
@@ -95,17 +98,13 @@ def invite(
     they are only invited to the group, without the note.
     """
     results, seen_emails = [], set()
-    papers_by_topics: dict[tuple[Topic, ...], list[dict]] = {}  # Many follow the same topics.
     for entry in entries:
         try:
             email = addresses.normalise(entry.address)
             reason = REASONS["repeated"]
             if email.lower() not in seen_emails:
-                topics = tuple(entry.selection.follow)
-                if topics not in papers_by_topics:
-                    papers_by_topics[topics] = hooks.example_papers(topics, now) if topics else []
                 name = entry.name[: groups.MAX_NAME_LENGTH]
-                fields = {"name": name, "note": note, "papers": papers_by_topics[topics]}
+                fields = {"name": name, "note": note, "papers": entry.papers}
                 reason = _invite(email, fields, entry.selection, settings, group, inviter, now)
             seen_emails.add(email.lower())
         except ValidationError as error:

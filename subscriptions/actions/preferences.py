@@ -34,7 +34,7 @@ class TopicSelection:
 
     @classmethod
     def of(cls, entries: list, follow: list[Topic], mute: list[Topic]) -> Self:
-        """Return the selection of these topics, and of entries that `hooks.read_interests` read."""
+        """Return the selection of these topics, and of entries: digest.interests.entries.Entry."""
         slugs = [entry.slug for entry in entries if entry.slug]
         by_slug = {topic.slug: topic for topic in Topic.objects.curated().filter(slug__in=slugs)}
         curated: dict[bool, list[Topic]] = {False: [*follow], True: [*mute]}

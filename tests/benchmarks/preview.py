@@ -87,14 +87,14 @@ def timed(asked):
     from django.core.cache import caches
     from django.http import QueryDict
 
-    from digest.views import home
+    from digest.views.subscribing.preview import parts_for
 
     sent = QueryDict(mutable=True)
     for name, value in asked.items():
         sent.setlist(name, value if isinstance(value, list) else [value])
     caches["pages"].clear()
     cpu, wall = time.process_time(), time.perf_counter()
-    parts = home.parts_for(sent, NOW)
+    parts = parts_for(sent, NOW)
     spent = time.process_time() - cpu, time.perf_counter() - wall
     assert 'id="day"' in parts.digest
     return spent

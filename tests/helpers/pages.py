@@ -20,10 +20,10 @@ from config import error_views, middleware
 from digest.indexing import index_store
 from digest.models import Digest, LibraryPaper, PaperEvent, ReaderModel
 from digest.planning import plan
+from digest.views import access
 from subscriptions.actions import change_address, invite
 from subscriptions.models import Move, Subscriber
 from subscriptions.security import rate_limits, tokens
-from subscriptions.views import access
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW, TODAY
 from tests.helpers import data_files
@@ -181,9 +181,7 @@ def broken() -> list[Sample]:
         "500.html": lambda: error_views.server_error(request),
         "503.html": lambda: error_views.page(request, 503),
         "410": lambda: HttpResponse(
-            render_to_string(
-                "subscriptions/bad_link.html", middleware.site(request) | {"expired": True}
-            ),
+            render_to_string("bad_link.html", middleware.site(request) | {"expired": True}),
             status=410,
         ),
     }

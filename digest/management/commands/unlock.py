@@ -6,8 +6,8 @@ from django.core.management.base import CommandError
 
 from digest.management import base
 from digest.numbers import counted
+from subscriptions.admin import log_in
 from subscriptions.security import rate_limits
-from subscriptions.views import admin_login
 
 
 def ip(text: str) -> str:
@@ -38,7 +38,7 @@ class Command(base.Command):
     def handle(self, *, account, ip, **options):
         if not account and not ip:
             raise CommandError("Specify --account NAME, --ip ADDRESS, or both.")
-        if account and admin_login.owner_of(account) is None:
+        if account and log_in.owner_of(account) is None:
             raise CommandError(f"There is no account named {account!r}. Check the spelling.")
-        count = admin_login.unlock(account, ip)
+        count = log_in.unlock(account, ip)
         self.stdout.write(f"Cleared {counted(count, 'failed log-in')}.")

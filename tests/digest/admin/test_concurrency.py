@@ -13,7 +13,8 @@ from django.db.models.sql import DeleteQuery
 from django.test import Client
 from django.urls import reverse
 
-from subscriptions import forms
+from digest.views.forms.interests import InterestsForm
+from digest.views.subscribing.sign_up import SignUpForm
 from subscriptions.actions import erase as erasing
 from subscriptions.actions import preferences, signup
 from subscriptions.actions.preferences import TopicSelection
@@ -228,11 +229,11 @@ def test_following_a_topic_during_deletion_succeeds(ada, monkeypatch):
     assert not subscriber.preferences.exists()
 
 
-@pytest.mark.parametrize("form", [forms.SignUpForm, forms.InterestsForm])
+@pytest.mark.parametrize("form", [SignUpForm, InterestsForm])
 def test_topic_deleted_during_submission_is_a_form_error(client, monkeypatch, form):
     """Of the form, nothing is kept then: the page asks again, with the topics that there are."""
     topic, subscriber, is_valid = make.topic("Reefs"), make.subscriber(), form.is_valid
-    is_sign_up = form is forms.SignUpForm
+    is_sign_up = form is SignUpForm
     address = reverse("subscribe") if is_sign_up else tokens.preferences_url(subscriber)
 
     def found_and_gone(self):

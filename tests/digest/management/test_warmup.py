@@ -9,7 +9,7 @@ from digest.management import warmup
 from digest.models import FittedModel
 from digest.planning import preview
 from digest.topics import starter_topics
-from digest.views import home
+from digest.views.subscribing.preview import parts_for
 from tests.factories import make
 from tests.factories.explanations import background_papers
 from tests.factories.make import NOW
@@ -30,7 +30,7 @@ def test_warm_process_serves_first_visitor_from_memory(papers, monkeypatch):
     made = warmup.warm()
     monkeypatch.setattr(index_store, "load", None)
     assert preview.windows(NOW)[0] is made
-    parts = home.parts_for(QueryDict("interests=robots"), NOW)
+    parts = parts_for(QueryDict("interests=robots"), NOW)
     assert "Robots that grasp" in parts.digest
 
 

@@ -16,7 +16,7 @@ from digest.models import Digest, Feedback, Paper, Pick, ReaderModel
 from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of, to_interest
 from digest.planning import plan
-from digest.views import reader as views
+from digest.views.preferences import learned
 from digest.wording import reason_of
 from subscriptions.actions import erase
 from subscriptions.models import Letter, Subscriber
@@ -226,7 +226,7 @@ def test_cleared_feedback_is_unlearned(client, clock, world):
 
 
 def test_learned_page_is_paginated(client, monkeypatch):
-    monkeypatch.setattr(views, "FEEDBACK_PAGE", 2)
+    monkeypatch.setattr(learned, "FEEDBACK_PAGE", 2)
     someone = subscriber()
     for number in range(3):
         say(someone, "less", make.paper(f"Bread {number}"))

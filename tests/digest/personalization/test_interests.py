@@ -6,8 +6,7 @@ import pytest
 
 from digest.indexing import index_store
 from digest.personalization import interests
-from subscriptions import hooks
-from subscriptions.forms import InterestsForm
+from digest.views.forms.interests import InterestsForm
 from subscriptions.models.topics import MAX_QUERIES
 from tests.factories import make
 from tests.factories.make import NOW
@@ -76,7 +75,7 @@ def test_papers_of_long_bibliography_are_read():
 def test_refused_interests_are_read_once(client, monkeypatch, path):
     texts = []
     read = interests.read
-    monkeypatch.setattr(hooks, "read_interests", lambda *args: texts.append(args) or read(*args))
+    monkeypatch.setattr(interests, "read", lambda *args: texts.append(args) or read(*args))
     for lines, email in ((MAX_QUERIES + 1, "you@example.org"), (1, "nobody")):
         fields = {"email": email, "interests": "\n".join(f"tea{n}" for n in range(lines))}
         assert client.post(path, fields).status_code == 400

@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from digest.models import Feedback, ReaderModel
 from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of
-from subscriptions.actions import erase, export
+from subscriptions.actions import export
 from subscriptions.models import Subscriber
 from tests.factories import make
 from tests.factories.feedback import (
@@ -165,7 +165,7 @@ def test_feedback_and_switches_affect_only_their_subscriber():
     assert not ReaderModel.objects.filter(subscriber=one).exists()
     assert [word["word"] for word in feedback.learned_words(other)] == ["roads"]
     assert [word["word"] for word in feedback.removed_words(other)] == ["seas"]
-    erase.reset(one)
+    feedback.reset(one)
     assert feedback.feedback_on(other, paper).value == "more"
     assert feedback.removed_words(other)
 

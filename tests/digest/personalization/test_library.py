@@ -166,7 +166,7 @@ def test_concurrent_uploads_are_both_kept(subscriber):
     assert subscriber.library.count() == 1
 
 
-@pytest.mark.parametrize("forget", [personalization_library.forget, erase.reset])
+@pytest.mark.parametrize("forget", [personalization_library.forget, feedback.reset])
 def test_deleted_library_cannot_be_restored(subscriber, monkeypatch, forget):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 1)
     personalization_library.add(subscriber, entries_of(2020), NOW)

@@ -191,7 +191,7 @@ def test_one_worker_reads_outside_transactions(subscriber, server):
 @pytest.mark.parametrize(
     "meanwhile",
     [
-        *(zotero.disconnect, library.forget, erase.reset, partial(erase.erase, now=NOW)),
+        *(zotero.disconnect, library.forget, feedback.reset, partial(erase.erase, now=NOW)),
         *(partial(zotero.connect, path=path, key=KEY, now=NOW) for path in ("groups/7", PATH)),
     ],
 )

@@ -11,9 +11,9 @@ from digest.models import Pick
 from digest.planning import plan
 from digest.sources import bibliographies
 from digest.views import chips
+from digest.views.forms.interests import InterestsForm
 from digest.wording import reason_of
 from subscriptions import child_process
-from subscriptions.forms import InterestsForm
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.corpora import words

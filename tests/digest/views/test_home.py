@@ -9,7 +9,7 @@ import pytest
 
 from digest.indexing import index_store, model_store
 from digest.planning import slots
-from digest.views import home
+from digest.views.subscribing import preview
 from subscriptions.models import Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
@@ -147,7 +147,7 @@ def test_preview_fits_no_model(client):
 def test_repeated_preview_is_cached(client, papers, kept, monkeypatch):
     make.topic("Bread", slug="bread")
     first = page(client, "/preview/", interests="graph networks", topics="bread")
-    monkeypatch.setattr(home, "_ranked_parts", None)
+    monkeypatch.setattr(preview, "_ranked_parts", None)
     again = page(client, "/preview/", topics="bread", interests=" graph  networks ")
     assert again == first
     with pytest.raises(TypeError):

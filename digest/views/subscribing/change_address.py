@@ -4,11 +4,11 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from digest.views.access import consent_source, token_page
 from subscriptions import addresses
 from subscriptions.actions import change_address
 from subscriptions.models import Subscriber
 from subscriptions.security import tokens
-from subscriptions.views.access import consent_source, token_page
 
 CONSENTS = {
     "old": _("Send my digest to the new address."),
@@ -45,4 +45,4 @@ def move(request, token):
     }
     if side == "new":
         context["preferences_url"] = tokens.preferences_url(subscriber)
-    return render(request, "subscriptions/change_address.html", context)
+    return render(request, "digest/subscribing/change_address.html", context)

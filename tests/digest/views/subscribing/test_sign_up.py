@@ -8,9 +8,9 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
-from subscriptions import forms
 from subscriptions.delivery import circuit_breaker
 from subscriptions.models import Subscriber
+from subscriptions.models.topics import MAX_QUERY_LENGTH
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import DAY, NOW
@@ -21,7 +21,7 @@ from tests.helpers.tables import everything
 pytestmark = pytest.mark.django_db
 
 FORMS = data_files.load("sign_up_forms.toml")
-LONG = "x" * (forms.MAX_QUERY_LENGTH + 1)
+LONG = "x" * (MAX_QUERY_LENGTH + 1)
 
 
 def test_sign_up_stores_wishes_and_asks_to_confirm(client):

@@ -8,12 +8,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
+from digest.views.access import consent_source, token_page
+from digest.views.subscribing.confirm import UNDO
 from subscriptions import addresses, schedule
 from subscriptions.actions import preferences, signup
 from subscriptions.models import Consent, Letter, Subscriber
 from subscriptions.security import tokens
-from subscriptions.views.access import consent_source, token_page
-from subscriptions.views.signup import UNDO
 
 #: How long after unsubscribing the page offers to undo it. Its link is in every email, also in
 #: those that were passed on.
@@ -43,13 +43,13 @@ def unsubscribe(request, token):
                 context["preferences_path"] = urlsplit(context["preferences_url"]).path
                 context["pause_until"] = schedule.local_day(now, subscriber.zone) + PAUSE
     if request.method != "POST" or (subscriber and not subscriber.unsubscribed_at):
-        return render(request, "subscriptions/unsubscribe.html", context)
+        return render(request, "digest/subscribing/unsubscribe.html", context)
     if "address" in context:
         unsubscribed_at = subscriber.unsubscribed_at
         if subscriber.can_resubscribe(now) and now - unsubscribed_at < UNDO_SHOWN:
             undo_token = tokens.token(Letter.Kind.GOODBYE, subscriber.public_id, unsubscribed_at)
             context |= {"undo_path": reverse("confirm", args=[undo_token]), "undo": UNDO}
-    return render(request, "subscriptions/unsubscribed.html", context)
+    return render(request, "digest/subscribing/unsubscribed.html", context)
 
 
 @token_page
@@ -64,4 +64,4 @@ def opt_out(request, token):
         context["subscriber"] = subscriber
         if not tokens.is_closed(subscriber, bound_at):
             context["preferences_url"] = tokens.preferences_url(subscriber)
-    return render(request, "subscriptions/opt_out.html", context)
+    return render(request, "digest/subscribing/opt_out.html", context)

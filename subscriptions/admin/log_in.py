@@ -25,7 +25,6 @@ from django.utils import timezone
 
 from subscriptions.security import rate_limits
 from subscriptions.security.rate_limits import Limit
-from subscriptions.views import access
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,8 @@ class RemoteUserBackend(backends.RemoteUserBackend):
 def log_in(request) -> HttpResponse:
     """Log in as the admin does, unless there were too many wrong passwords before.
 
-    Without PASSWORD_LOG_IN, there is no form for those whom the proxy did not log in.
+    Without PASSWORD_LOG_IN, there is no form for those whom the proxy did not log in. Raises
+    TooManyAttempts.
     """
     if not settings.PASSWORD_LOG_IN and not admin.site.has_permission(request):
         raise PermissionDenied
@@ -84,7 +84,7 @@ def log_in(request) -> HttpResponse:
             logger.warning("Log-in locked after too many wrong passwords, by %s", refusal.kind)
             if owner := owner_of(account_limit.value):
                 _log(owner, f"Locked out: too many wrong passwords, by {refusal.kind}", request)
-        return access.too_many(request, refusal)
+        raise
     response = admin.site.login(request)
     if response.status_code == 302:  # `request.user` may be somebody who was logged in before.
         rate_limits.undo(attempts)

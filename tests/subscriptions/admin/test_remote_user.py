@@ -19,7 +19,7 @@ from tests.helpers import data_files
 pytestmark = pytest.mark.django_db
 
 PROXY, VISITOR, PANEL = "10.0.0.5", "198.51.100.1", "/admin/"
-VIEWS = "subscriptions.views.admin_login"
+VIEWS = "subscriptions.admin.log_in"
 BACKENDS = ["django.contrib.auth.backends.ModelBackend", f"{VIEWS}.RemoteUserBackend"]
 
 

@@ -13,8 +13,8 @@ from subscriptions.models import Subscriber
 from subscriptions.security import rate_limits, tokens
 
 
-def csrf_exempt_form(view):
-    """Decorate a form that needs no CSRF check. A TooManyAttempts is answered with 429."""
+def rate_limited(view):
+    """Decorate a view whose TooManyAttempts is answered with 429."""
 
     @wraps(view)
     def wrapped(request, *args, **kwargs):
@@ -23,7 +23,12 @@ def csrf_exempt_form(view):
         except rate_limits.TooManyAttempts as refusal:
             return too_many(request, refusal)
 
-    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(wrapped))
+    return wrapped
+
+
+def csrf_exempt_form(view):
+    """Decorate a `rate_limited` form that needs no CSRF check."""
+    return csrf_exempt(require_http_methods(["GET", "HEAD", "POST"])(rate_limited(view)))
 
 
 def token_page(view):
@@ -43,7 +48,7 @@ def token_page(view):
             status, is_closed = 404, False
         is_move = request.resolver_match.url_name == "move"
         context = {"expired": status == 410, "is_move": is_move, "is_closed": is_closed}
-        return render(request, "subscriptions/bad_link.html", context, status=status)
+        return render(request, "bad_link.html", context, status=status)
 
     return csrf_exempt_form(wrapped)
 

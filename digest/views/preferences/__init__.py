@@ -1,0 +1,1 @@
+"""The preferences page: its forms, what it shows, and its actions."""

@@ -1,0 +1,1 @@
+"""Pages that begin and end a subscription, or change its address."""

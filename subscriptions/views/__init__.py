@@ -1,1 +1,0 @@
-"""The pages behind a subscriber's links, and sign-up."""
