@@ -120,7 +120,9 @@ def lines_of(answer):
 def test_interests_are_returned_with_kinds_and_lines(subscriber):
     make.topic("Bread")
     lines = ["I work on sea ice, but not on penguins", "author: Ada Example", "cs.RO", "not: fish"]
-    answer = send(subscriber.token, interests=[*lines, "words: Sea ice, a review", "topic: bread"]).json()
+    answer = send(
+        subscriber.token, interests=[*lines, "words: Sea ice, a review", "topic: bread"]
+    ).json()
     assert [(one["kind"], one["line"]) for one in answer["interests"]] == [
         *(("text", lines[0]), ("author", "author: Ada Example"), ("category", "cs.RO")),
         ("words", "words: Sea ice, a review"),
