@@ -250,8 +250,6 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
     if match := PREFIX.match(line):
         text = line[match.end() :]
         return _read_prefixed(match[1].lower(), text, vocabulary) if text else [Entry(UNREAD, line)]
-    if line.endswith(":") and not phrases(line):  # A label: "Keywords:".
-        return []
     match = UNWANTED.match(line)
     if match and not (match[1] and len(line[match.end() :].split()) > MAX_UNWANTED):
         return _read_muted(line[match.end() :], vocabulary)
@@ -338,11 +336,13 @@ def _read_operators(line: str, vocabulary: Vocabulary) -> list[Entry]:
         phrase, *muted_phrases = NOT.split(alternative)
         texts[" ".join(AND.sub(" ", phrase).split()), False] = None
         texts |= dict.fromkeys((muted_phrase.strip(), True) for muted_phrase in muted_phrases)
-    return [
-        replace(_read_phrase(phrase, vocabulary), is_muted=is_muted)
-        for phrase, is_muted in texts
-        if phrase
-    ]
+    entries = []
+    for phrase, is_muted in texts:
+        if phrase and is_muted:
+            entries += _read_muted(phrase, vocabulary)
+        elif phrase:
+            entries.append(_read_phrase(phrase, vocabulary))
+    return entries
 
 
 def _ungrouped(match: re.Match[str]) -> str:

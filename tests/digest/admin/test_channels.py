@@ -81,7 +81,7 @@ def test_channel_interests_are_parsed_as_at_sign_up(panel, server):
     for _ in range(2):
         make.paper("Sea ice")
     index_store.renew(NOW)  # The reader's vocabulary.
-    lines = "We work on graphs, but not on fish\r\nauthor: Ada Example\r\nsea ice"
+    lines = "graphs, but not fish\r\nauthor: Ada Example\r\nsea ice"
     assert not add(panel, server.secret, interests=lines, muted_interests="cs.RO")
     channel = Channel.objects.get()
     assert sorted(kept(channel)) == [

@@ -277,7 +277,7 @@ def test_file_with_one_bad_topic_is_refused():
 BAD = data_files.cases("bad_topics") | {
     f"{{slug: a, name: {201 * 'A'}, query: a}}": "at most 200 characters",
     f"{{slug: {81 * 'a'}, name: A, query: a}}": "at most 80 characters",
-    f"{{slug: a, name: A, query: {2001 * 'a'}}}": "more than 2000 characters",
+    f"{{slug: a, name: A, query: {20_001 * 'a'}}}": "more than 20000 characters",
 }
 
 

@@ -12,6 +12,7 @@ from digest.planning import slots
 from digest.views.subscribing import preview
 from subscriptions.models import Subscriber
 from tests.factories import make
+from tests.factories.corpora import words
 from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.data_files import cases
 
@@ -95,9 +96,9 @@ def test_partial_preview_equals_part_of_page(client, papers):
 
 
 def test_unusual_interests_are_answered(client, papers):
-    too_many = {"interests": "\n".join(f"a{n} {'word' * 50}" for n in range(40))}
-    long = [[{"interests": "x" * 2001}, "under 2000 characters."], [too_many, "Part of your first"]]
-    for sent, expected in CASES["answers"] + long:
+    too_many = {"interests": "\n".join(words(n * 40, 40) for n in range(40))}
+    long = {"interests": "x" * 20_001}, "under 20000 characters."
+    for sent, expected in [*CASES["answers"], long, (too_many, "Part of your first")]:
         text = page(client, **sent)
         assert expected in text
         assert "<script>alert" not in text
