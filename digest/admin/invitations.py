@@ -70,15 +70,16 @@ class InviteForm(TopicsForm):
         if self.errors:
             return data
         common_slugs = [topic.slug for topic in data["topics"]]
-        common_form = TopicsForm({"interests": data["interests"]})
+        common_form = TopicsForm({"topics": [], "interests": data["interests"]})
         if not common_form.is_valid():
             self.add_error("interests", common_form.errors["interests"])
 
         @cache  # Many have the same, or nothing, of their own.
         def topics_form(topics, interests):
             form = TopicsForm({"topics": [*common_slugs, *topics], "interests": interests})
-            form.is_valid()  # Read for itself: prose would take in the lines for all.
-            form.entries = [*dict.fromkeys([*common_form.entries, *form.entries])]
+            if form.is_valid():  # Read for itself: prose would take in the lines for all.
+                form.entries = [*dict.fromkeys([*common_form.entries, *form.entries])]
+                form.refuse_many_entries()
             return form
 
         self.entries = []

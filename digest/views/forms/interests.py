@@ -27,16 +27,20 @@ class InterestsMixin:
                 self.entries = interests.read(*fields, self.subscriber)
             except forms.ValidationError as error:
                 self.add_error("interests", error)
-            for name, is_muted in (("interests", False), ("muted_interests", True)):
-                count = sum(entry.is_muted == is_muted for entry in self.entries)
-                if count > MAX_QUERIES:
-                    message = gettext(
-                        "Please keep to %d interests. "
-                        "A longer bibliography fits into your library, after signing up."
-                    )
-                    message %= MAX_QUERIES
-                    self.add_error(name if name in self.fields else "interests", message)
+            self.refuse_many_entries()
         return data
+
+    def refuse_many_entries(self) -> None:
+        """Add an error for more than MAX_QUERIES followed or muted entries."""
+        for name, is_muted in (("interests", False), ("muted_interests", True)):
+            count = sum(entry.is_muted == is_muted for entry in self.entries)
+            if count > MAX_QUERIES:
+                message = gettext(
+                    "Please keep to %d interests. "
+                    "A longer bibliography fits into your library, after signing up."
+                )
+                message %= MAX_QUERIES
+                self.add_error(name if name in self.fields else "interests", message)
 
 
 class TopicsForm(InterestsMixin, PageForm):

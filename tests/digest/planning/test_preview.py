@@ -69,7 +69,7 @@ def test_first_preview_equals_first_digest():
 
 
 def test_previous_days_equal_planned_digests(settings):
-    settings.RANKING = {"cut": 0.2}  # No paper is so near that the older ones decide.
+    settings.RANKING = {"cut": 0.1}  # No paper is so near that the older ones decide.
     world()
     subscriber = make.subscriber(interests="graph networks\nquantum\ncs.LG", size=5)
     before = preview.preview_digests(profiles_of([subscriber])[0], NOW).past_digests[::-1]
