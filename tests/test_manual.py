@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import signal
-import smtplib
 import subprocess
 import sys
 import textwrap
@@ -32,7 +31,7 @@ from tests.config.environment import ROOT, SERVICES
 from tests.digest.operations.test_metrics import METRICS
 from tests.faults.ports import free_port
 from tests.helpers import data_files, services
-from tests.servers.postfix import Pipe, Postfix, wait_until
+from tests.servers.postfix import Pipe, Postfix
 
 DAY = date(2026, 6, 1)
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -230,24 +229,6 @@ def transcript(port, postfix, home: Path) -> str:
         assert theirs in script, theirs
         script = script.replace(theirs, ours.format(**here))
     return script
-
-
-@pytest.mark.slow
-@pytest.mark.services
-def test_rotated_postfix_log_is_readable_by_its_group():
-    services.require("postfix")
-    rule = re.search(r"/etc/logrotate\.d/\w+ <<'END'\n(.*?)END\n", INSTALL, re.DOTALL)[1]
-    mode = int(re.search(r"create (\d+) root adm", rule)[1], 8)
-    program, *words = re.search(r"postrotate\n(.*)\n", rule)[1].split()
-    with Postfix() as postfix:
-        postfix.log.rename(postfix.log.with_name("mail.log.1"))
-        postfix.log.touch()
-        postfix.log.chmod(mode)
-        subprocess.run([program, "-c", postfix.home / "config", *words], check=True)
-        with smtplib.SMTP("127.0.0.1", postfix.port) as line:
-            line.sendmail("a@example.org", "b@example.org", "Message-ID: <after@example.org>\n\n")
-        wait_until(lambda: "<after@example.org>" in postfix.log.read_text())
-        assert postfix.log.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.slow

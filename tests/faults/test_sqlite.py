@@ -100,7 +100,8 @@ def insert(connection, table, **values):
     for _, name, kind, is_needed, default, is_key in columns:
         if is_needed and default is None and not is_key and name not in values:
             values[name] = "" if kind.startswith(("varchar", "text")) else 0
-    columns, places = ", ".join(values), ", ".join("?" * len(values))
+    columns = ", ".join(f'"{name}"' for name in values)
+    places = ", ".join("?" * len(values))
     statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"
     return connection.execute(statement, list(values.values())).lastrowid
 

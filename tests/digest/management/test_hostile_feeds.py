@@ -129,6 +129,6 @@ def test_hostile_feeds_delay_no_visitors(tmp_path):
 
 def outcome(folder, name):
     """Return what the run of a source ended with, if it has."""
-    query = "SELECT said FROM digest_harvest WHERE source = ? AND state != 'running'"
+    query = "SELECT result FROM digest_harvest WHERE source = ? AND state != 'running'"
     with closing(sqlite3.connect(folder / "paperboy.sqlite3", timeout=30)) as database:
         return database.execute(query, [name]).fetchone()

@@ -66,9 +66,9 @@ class Wire:
     def look_up(self):
         """Look up the letters that were taken just now."""
         while self._taken:
-            self._look_up(*self._taken.pop(0))
+            self.take(*self._taken.pop(0))
 
-    def _look_up(self, number, mime):
+    def take(self, number, mime):
         letter = Letter.objects.get(pk=number)
         if letter.day is None:
             return
