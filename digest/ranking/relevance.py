@@ -68,8 +68,8 @@ class Line:
 #: The weights of a line alone, of a line beside the whole, and of the whole alone.
 WITHOUT_EMBEDDING = (
     Weights(10.2, 4.8, 0, 0, 0, -8.7),
-    Weights(8.8, 3.8, 0, 5.6, 0, -9.4),
-    Weights(0, 0, 0, 14.9, 0, -6.35),
+    Weights(8.8, 3.8, 0, 5.6, 0, -9.35),
+    Weights(0, 0, 0, 14.9, 0, -6.3),
 )
 WITH_EMBEDDING = (
     Weights(7.3, 3.5, 10.7, 0, 0, -10.9),
