@@ -13,12 +13,11 @@ from typing import NamedTuple
 from digest.ranking.query import ADDRESS
 from digest.ranking.stopwords import STOP_WORDS
 
-WORDS = {
-    name: frozenset(words.split())
-    for name, words in tomllib.loads(Path(__file__).with_name("words.toml").read_text()).items()
-}
+WORD_LISTS = Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
+WORDS = {name: frozenset(words.split()) for name, words in tomllib.loads(WORD_LISTS).items()}
 EDGES = WORDS["edges"] | STOP_WORDS
 BEGINNINGS = EDGES | WORDS["beginnings"]
+NO_SUBJECTS = WORDS["separators"] | BEGINNINGS
 TOKEN = re.compile(r"[^\W_](?:[\w'./+*-]*[\w+*])?|[^\s\w]|\n")
 JOINT = re.compile(r"[-&+*/]")  # Between two words, it doesn't separate them.
 SENTENCE_END = frozenset(".;!?\n")
@@ -115,7 +114,7 @@ def _is_speaker(tokens: list[re.Match[str]], place: int) -> bool:
         return _lower(word) in WORDS["speakers"]
     after = tokens[place + 1][0].lower() if place + 1 < len(tokens) else ""
     before = tokens[place - 1][0].lower() if place else ""
-    is_subject = before.isalnum() and before not in WORDS["separators"] | BEGINNINGS
+    is_subject = before.isalnum() and before not in NO_SUBJECTS
     return after[:1].isalpha() and not is_subject
 
 

@@ -50,6 +50,7 @@ MAX_BROADER = 3  # Suggested phrases, and as many topics.
 MAX_UNKNOWN = 5  # Unknown words in a hint.
 MAX_SUGGESTIONS = 3  # Of a page: each compares a word with all known ones.
 SEARCH_KINDS = (WORDS, AUTHOR, CATEGORY)
+MIN_FOREIGN = 5  # Matches of FOREIGN, from which on a text is not English.
 EDIT = re.compile(r"(?P<number>\d{1,6})(?P<sign>[:~])(?P<text>.*)", re.DOTALL)
 #: Letters of other scripts, and words that sentences in German and French have.
 FOREIGN = re.compile(
@@ -58,9 +59,6 @@ FOREIGN = re.compile(
     r")\b",
     re.IGNORECASE,
 )
-
-
-MIN_FOREIGN = 5  # Of these in a text, from which on it is not English.
 
 
 @dataclass(frozen=True)
