@@ -56,14 +56,6 @@ class Line:
     whole: Query | None = None
     share: float = 1.0
 
-    def weights(self, has_embedding: np.ndarray) -> Weights[np.ndarray]:
-        """Return the weights for each paper, by whether it has an embedding."""
-        fits = np.array([WITHOUT_EMBEDDING, WITH_EMBEDDING])[has_embedding.astype(int)]
-        alone, beside_whole, whole = np.moveaxis(fits, 0, -1)
-        if self.whole is None:
-            return Weights(*alone)
-        return Weights(*(self.share * beside_whole + (1 - self.share) * whole))
-
 
 #: The weights of a line alone, of a line beside the whole, and of the whole alone.
 WITHOUT_EMBEDDING = (
@@ -73,9 +65,18 @@ WITHOUT_EMBEDDING = (
 )
 WITH_EMBEDDING = (
     Weights(7.3, 3.5, 10.7, 0, 0, -10.9),
-    Weights(6.3, 2.8, 5.5, 3.0, 5.2, -11.2),
-    Weights(0, 0, 0, 8.0, 9.0, -7.5),
+    Weights(6.3, 2.8, 5.5, 3.0, 5.2, -10.7),
+    Weights(0, 0, 0, 8.0, 9.0, -7.0),
 )
+
+
+def weights_of(line: Line, has_embedding: np.ndarray) -> Weights[np.ndarray]:
+    """Return the weights for each paper, by whether it has an embedding."""
+    fits = np.array([WITHOUT_EMBEDDING, WITH_EMBEDDING])[has_embedding.astype(int)]
+    alone, beside_whole, whole = np.moveaxis(fits, 0, -1)
+    if line.whole is None:
+        return Weights(*alone)
+    return Weights(*(line.share * beside_whole + (1 - line.share) * whole))
 
 
 class ArrayTable:
@@ -154,11 +155,15 @@ def relevance(
     rows = {query: row for row, query in enumerate(queries)}
     similarities = similarity(model, candidates, queries)
     cosines = candidates.text_cosines([query.text for query in queries])
+    weights_by_kind: dict[tuple[bool, float], Weights[np.ndarray]] = {}
     relevances = []
     for line in lines:
+        kind = line.whole is None, line.share
+        if kind not in weights_by_kind:
+            weights_by_kind[kind] = weights_of(line, candidates.has_embedding)
+        weights = weights_by_kind[kind]
         row = rows[line.query]
         whole_row = rows[line.whole or line.query]
-        weights = line.weights(candidates.has_embedding)
         log_odds = weights.similarity * similarities[row] + weights.cosine * cosines[row]
         log_odds += weights.whole_similarity * similarities[whole_row]
         log_odds += weights.whole_cosine * cosines[whole_row] + weights.constant
