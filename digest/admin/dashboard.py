@@ -18,38 +18,17 @@ from digest.admin import charts
 from digest.admin.links import url_if_allowed
 from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
-from digest.models import Alarm, DailyCount, FittedModel, Harvest, Paper
-from digest.operations import alarms, health, heartbeats, invariants
-from digest.operations.doctor_environment import LOCAL_HOSTS
+from digest.models import DailyCount, FittedModel, Harvest, Paper
+from digest.operations import alarms, health
+from digest.operations.checks.service import FETCH, LOCAL_HOSTS
 from digest.papers import coverage, registry, summaries
 from subscriptions import db
 from subscriptions.admin.sending import TEST_SENT
 from subscriptions.admin.widgets import TONES, badge
-from subscriptions.delivery import status
 from subscriptions.models import Consent, Letter, Sending, Subscriber, Topic
 
 CARD_NAMES = {"sources", "subscribers", "letters", "papers", "ranking", "leavers"}
 LEAVERS_DAYS = 30
-ROW_NAMES = {"letter": "email", "subscriber": "subscriber"}
-#: What ends an alarm: a button and the admin page that it opens, or a hint.
-FETCH = ("Fetch new papers", "digest_harvest_fetch")
-REMEDIES = {
-    "breaker": ("Resume sending", "subscriptions_sending_resume"),
-    "stopped": ("Resume sending", "subscriptions_sending_resume"),
-    "papers": FETCH,
-    "source": FETCH,
-    "planning": ("Open Sending", "subscriptions_sending_changelist"),
-    "letters": ("Open Sending", "subscriptions_sending_changelist"),
-    "uncertain": ("Show these emails", "subscriptions_letter_changelist", "state__exact=uncertain"),
-    "refused": ("Show bounces", "subscriptions_letterfact_changelist", "kind__exact=bounced"),
-}
-#: Alarms that the state of sending and the list of invariants show.
-SHOWN_ELSEWHERE = ("stopped", "breaker", "promises")
-HINTS = {
-    "beat": "Start Celery beat and a worker, or run manage.py tick.",
-    "disk": "Delete files, or enlarge the disk.",
-    "flood": "It ends by itself when the requests stop.",
-}
 
 
 def dashboard(request, context):
@@ -59,7 +38,6 @@ def dashboard(request, context):
     figures_permission = "digest.view_figures"
     makers = {  # Each with the permission for it.
         "problems": ("digest.view_alarm", lambda: _problems(request.user, now)),
-        "invariants": (figures_permission, lambda: _invariants(request.user)),
         "sources": ("digest.view_harvest", lambda: _sources_card(now)),
         "subscribers": (figures_permission, lambda: _subscribers_card(now)),
         "letters": (figures_permission, lambda: _letters_card(today)),
@@ -99,7 +77,13 @@ def _first_steps(request):
             "sources that have the papers. You can change both later.",
             *("", ""),
         ),
-        ("Fetch papers", Paper.objects.exists(), "Workers do so every day.", *FETCH),
+        (
+            "Fetch papers",
+            Paper.objects.exists(),
+            "Workers do so every day.",
+            FETCH.words,
+            FETCH.page,
+        ),
         (
             "Connect a mail server, and send a test email",
             is_tested and not settings.EMAIL_URL.startswith("file:"),
@@ -133,53 +117,16 @@ def _first_steps(request):
 
 
 def _problems(user, now):
-    """Return what is wrong, each with a button that the user may press, or a hint."""
-    sending = status.sending_status(now)
-    problems = [] if sending.grade == "on" else [("breaker", "", sending.text)]
-    shown_alarms = [a for a in alarms.known_alarms(now) if a.name not in SHOWN_ELSEWHERE]
-    problems += [(alarm.name, alarm.subject, alarm.text) for alarm in shown_alarms]
-    last_runs = health.last_harvests()
-    titles = registry.titles(last_runs)
-    alarmed_sources = {subject for name, subject, _ in problems if name == "source"}
-    for source, run in last_runs.items():
-        if run and run.state == Harvest.State.FAILED and source not in alarmed_sources:
-            text = f"The last import from {titles[source]} failed. {run.result}"
-            problems.append(("source", source, text))
-    if heartbeats.last_beat(heartbeats.TICK) is None:
-        problems.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
-    return [_problem(user, *problem) for problem in problems]
-
-
-def _problem(user, name, subject, text):
-    problem = {"text": text, "hint": HINTS.get(name, "")}
-    button, admin_page, *query = REMEDIES.get(name, ("", ""))
-    if name == "source":
-        button, query = "Retry", [f"source={subject}"]
-    if admin_page:
-        url = "?".join([reverse(f"admin:{admin_page}"), *query])
-        opens_dialog = not admin_page.endswith("_changelist")
-        problem |= {"words": button, "asks": opens_dialog, "url": url_if_allowed(user, url)}
-    return problem
-
-
-def _invariants(user):
-    """Return the violated invariants, with links to rows that the user may see."""
-    violations = {}
-    for alarm in Alarm.objects.standing().filter(name="promises"):
-        count, kind, ids = invariants.VIOLATION_TEXT.search(alarm.text).groups()
-        url, rows = f"admin:subscriptions_{kind}_change", []
-        if user.has_perm(f"subscriptions.view_{kind}"):
-            rows = [(pk, reverse(url, args=[pk])) for pk in ids.split(", ")]
-        violations[alarm.subject] = {"count": count, "kind": ROW_NAMES[kind], "rows": rows}
-    checks = [(rule.sentence, violations.get(rule.name)) for rule in invariants.INVARIANTS]
-    checks.sort(key=lambda check: check[1] is None)
-    return {
-        "checks": checks,
-        "count": len(checks),
-        "kept": len(checks) - len(violations),
-        "violated": len(violations),
-        "checked_at": heartbeats.last_beat(heartbeats.INVARIANTS),
-    }
+    """Return what is wrong, each with a button that the user may press."""
+    problems = []
+    for finding in alarms.find(now):
+        problem = {"text": finding.text}
+        if button := finding.check.button:
+            url = reverse(f"admin:{button.page}") + button.query.format(finding.subject)
+            problem |= {"words": button.words, "url": url_if_allowed(user, url)}
+            problem |= {"asks": not button.page.endswith("_changelist")}
+        problems.append(problem)
+    return problems
 
 
 def _plots(request, today, cards):

@@ -1,18 +1,28 @@
 """The invariants as queries: each finds the rows that violate one.
 
 They examine a range of letters at a time, with the rows that belong to these, so that the tables
-may have any size. Of the last two days, workers examine the NEWEST letters every five minutes, and
-the others every hour. Invariants about events hold for letters whose events are kept (see
-subscriptions/delivery/retention.py).
+may have any size. A worker examines the letters of the last two days once a day. Invariants about
+events hold for letters whose events are kept (see subscriptions/delivery/retention.py).
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, Window
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    Window,
+)
 from django.db.models.functions import Coalesce, Lag
 
 from digest.models import Digest, Pick
@@ -33,14 +43,9 @@ SWEEP_DELAY = timedelta(minutes=10)  # It runs each minute.
 CLOSING_DELAY = timedelta(minutes=45)
 CLOCK_SKEW = timedelta(minutes=1)  # Between two machines.
 RANGE_SIZE = 100_000
-NEWEST = 500_000  # Letters: some seconds of PostgreSQL.
 MAX_EXAMPLES = 5
 
 Kind, State = Letter.Kind, Letter.State
-
-
-#: Parses `InvariantResult.text`: how many rows, of which table, and the ids of some.
-VIOLATION_TEXT = re.compile(r"(?:broken|violated) by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
 
 
 @dataclass(frozen=True)
@@ -119,40 +124,26 @@ class InvariantResult:
             self.examples += rows.order_by("pk").values_list("pk", flat=True)[:missing]
 
 
-def examine(now, since=None, newest=None) -> list[InvariantResult]:
-    """Check each invariant for all letters, those created `since`, or the `newest` of these."""
-    results = _examine_letters(_letter_ids(since, newest), now)
-    for result in results:
-        if result.invariant.is_about_now:
-            result.add(result.invariant.violations(None, now))
-    return results
-
-
-def examine_older(now, since, newest) -> list[InvariantResult]:
-    """Check the letters created since then that are not among the `newest`."""
-    older_ids = range(_letter_ids(since).start, _letter_ids(since, newest).start)
-    return _examine_letters(older_ids, now)
-
-
-def _letter_ids(since, newest=None) -> range:
-    letters = Letter.objects.order_by("pk")
-    first, last = letters.first(), letters.last()
-    if first is None:
-        return range(0)
-    begin, end = first.pk, last.pk + 1
-    if since is not None:
-        begin = db.first_id_since(Letter, "created_at", since - db.SLACK)
-    return range(begin if newest is None else max(begin, end - newest), end)
-
-
-def _examine_letters(ids, now) -> list[InvariantResult]:
+def examine(now, since=None) -> list[InvariantResult]:
+    """Check each invariant for all letters, or those created `since`."""
     results = [InvariantResult(invariant) for invariant in INVARIANTS]
-    for first_id in range(ids.start, ids.stop, RANGE_SIZE):
-        letters = LetterRange(first_id, min(first_id + RANGE_SIZE, ids.stop) - 1)
-        for result in results:
-            if not result.invariant.is_about_now:
-                result.add(result.invariant.violations(letters, now))
+    ranges = list(_letter_ranges(since))
+    for result in results:
+        invariant = result.invariant
+        for letters in [None] if invariant.is_about_now else ranges:
+            result.add(invariant.violations(letters, now))
     return results
+
+
+def _letter_ranges(since) -> Iterator[LetterRange]:
+    ids = Letter.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    if ids["last"] is None:
+        return
+    first_id = ids["first"]
+    if since is not None:
+        first_id = db.first_id_since(Letter, "created_at", since - db.SLACK)
+    for low in range(first_id, ids["last"] + 1, RANGE_SIZE):
+        yield LetterRange(low, low + RANGE_SIZE - 1)
 
 
 # ---- Every day ends in a state

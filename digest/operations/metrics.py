@@ -21,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamil
 
 from digest.models import Alarm, Feedback, Harvest
 from digest.operations import alarms, health, heartbeats, invariants
+from digest.operations.checks import service
 from digest.papers import coverage
 from subscriptions import db
 from subscriptions.delivery import circuit_breaker, clock
@@ -83,7 +84,7 @@ def _sources(now):
 
 
 def _alarms(now):
-    yield _gauge("alarms", _counts(Alarm.objects.standing(), "name", alarms.NAMES), "name")
+    yield _gauge("alarms", _counts(Alarm.objects.standing(), "name", alarms.names()), "name")
 
 
 def _broker(now):
@@ -110,7 +111,7 @@ def _queue_lengths():
 
 
 def _disk(now):
-    yield from _single("disk_free_bytes", alarms.disk_of_data().free)
+    yield from _single("disk_free_bytes", service.disk_of_data().free)
 
 
 # ---- Rare metrics
