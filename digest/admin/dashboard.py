@@ -141,7 +141,6 @@ def _plots(request, today, cards):
         "plots": [(plot, url_if_allowed(request.user, plot.kind.url)) for plot in plots],
         "periods": charts.PERIODS,
         "period": period,
-        "chart_options": charts.OPTIONS,
         "today": today,
         "counted_at": DailyCount.objects.aggregate(at=Max("counted_at"))["at"],
     }

@@ -65,17 +65,17 @@ def explain_error(error: DatabaseError) -> str:
     if "unsupported startup parameter" in message:  # PgBouncer refuses our time-outs so.
         return (
             f"DATABASE_URL leads to a pooler ({message}): add ?pool_mode=transaction, as "
-            f"docs/install.md explains."
+            "docs/install.md explains."
         )
     if any(words in message for words in ("malformed", "file is not a database")):
         return (
             f"The database is damaged ({message}): stop the service and restore a backup, as "
-            f"docs/maintenance.md explains."
+            "docs/maintenance.md explains."
         )
     if "readonly database" in message:  # SQLite's file, or its folder.
         return (
             f"The database is not writable ({message}): give all files in {settings.DATA_DIR} to "
-            f"the user that runs Paperboy."
+            "the user that runs Paperboy."
         )
     return f"The database does not answer ({message})."
 

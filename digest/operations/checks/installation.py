@@ -68,13 +68,13 @@ def proxies(now):
     if len(ips) == SIGN_UPS and len(set(ips)) == 1 and not ip_address(ips[0]).is_global:
         return Note(
             f"the last {SIGN_UPS} sign-ups all came from {ips[0]}, which is not a public "
-            f"address: if it is your proxy, add it to TRUSTED_PROXIES (docs/security.md)."
+            "address: if it is your proxy, add it to TRUSTED_PROXIES (docs/security.md)."
         )
     if rate_limits.was_proxy_bypassed(now):
         return (
             f"a sign-up of the last day bypassed one of the {settings.TRUSTED_PROXIES} proxies in "
-            f"TRUSTED_PROXIES, so visitors can forge their address: lower the number, or block "
-            f"requests that do not pass all proxies (docs/security.md)."
+            "TRUSTED_PROXIES, so visitors can forge their address: lower the number, or block "
+            "requests that do not pass all proxies (docs/security.md)."
         )
     if settings.IS_HTTPS and not settings.TRUSTED_PROXIES:
         return Note(
@@ -97,7 +97,7 @@ def secret_key(now):
     if used_at := heartbeats.last_unknown_key(now):
         return Note(
             f"another key was in use until {utc(used_at)}, and links in emails from then "
-            f"do not work: add it to SECRET_KEY_FALLBACKS unless it was stolen (docs/security.md)."
+            "do not work: add it to SECRET_KEY_FALLBACKS unless it was stolen (docs/security.md)."
         )
 
 
@@ -131,7 +131,7 @@ def broker(now):
         except OperationalError as error:
             return (
                 f"no answer from CELERY_BROKER_URL ({error}). Start the broker; until then, run "
-                f"`manage.py tick` to plan and send by hand."
+                "`manage.py tick` to plan and send by hand."
             )
         if not settings.CELERY_BROKER_URL.startswith("redis"):
             return None
@@ -151,7 +151,7 @@ def imprint(now):
     missing_names = [name for name in names if not getattr(settings, name)]
     if missing_names:
         return (
-            f"many countries require a site and its emails to name the operator: set "
+            "many countries require a site and its emails to name the operator: set "
             f"{get_text_list(missing_names, 'and')}."
         )
 

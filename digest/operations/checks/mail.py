@@ -75,7 +75,7 @@ def senders(now):
     if sender == render.from_address("confirm").addr_spec:
         return (
             f"all emails come from {sender}: set TRANSACTIONAL_FROM_EMAIL, so that "
-            f"complaints about digests do not affect confirmations."
+            "complaints about digests do not affect confirmations."
         )
 
 
@@ -117,7 +117,7 @@ def bounces(now):
         return (
             f"not received: set {name}, and let {esp.title} post events to "
             f"{_events_address(esp)}. Until then, emails also go to dead addresses and to people "
-            f"who reported them as spam."
+            "who reported them as spam."
         )
     return Note(
         f"none received yet at {verp.bounce_address('digest')}: pipe this address into "
@@ -212,7 +212,7 @@ def mx(now):
     if not takes_mail:
         return (
             f"bounces go to {domain}, which has neither MX record nor address, so they are lost. "
-            f"Publish an MX record, or set BOUNCE_ADDRESS to another domain."
+            "Publish an MX record, or set BOUNCE_ADDRESS to another domain."
         )
 
 

@@ -91,19 +91,19 @@ def database(now):
 def _postgresql():
     if unsafe_settings := [name for name in DURABILITY if _query_value(f"SHOW {name}") == "off"]:
         return (
-            f"PostgreSQL may lose committed data, so emails could be sent twice: switch on "
+            "PostgreSQL may lose committed data, so emails could be sent twice: switch on "
             f"{', '.join(unsafe_settings)}."
         )
     free = max(0, _query_value(CONNECTIONS_LEFT))
     if free < MIN_CONNECTIONS:
         return (
             f"PostgreSQL has {free} free connections: workers without one plan and send nothing. "
-            f"Raise max_connections, or find what holds them (docs/install.md)."
+            "Raise max_connections, or find what holds them (docs/install.md)."
         )
     if endless := [name for name in TIMEOUTS if _query_value(f"SHOW {name}") == "0"]:
         return Note(
             f"a hanging query can block others for ever, because {', '.join(endless)} is off. "
-            f"Behind a pooler, set it for the role (docs/install.md)."
+            "Behind a pooler, set it for the role (docs/install.md)."
         )
     major = connection.pg_version // 10_000
     if major < MIN_POSTGRESQL:
