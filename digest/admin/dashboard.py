@@ -1,7 +1,7 @@
 """The admin's first page."""
 
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,113 +20,76 @@ from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
 from digest.models import DailyCount, FittedModel, Harvest, Paper
 from digest.operations import alarms, health
-from digest.operations.checks.service import FETCH, LOCAL_HOSTS
+from digest.operations.checks.service import LOCAL_HOSTS
 from digest.papers import coverage, registry, summaries
 from subscriptions import db
 from subscriptions.admin.sending import TEST_SENT
 from subscriptions.admin.widgets import TONES, badge
-from subscriptions.models import Consent, Letter, Sending, Subscriber, Topic
+from subscriptions.models import Consent, Letter, Subscriber, Topic
 
-CARD_NAMES = {"sources", "subscribers", "letters", "papers", "ranking", "leavers"}
 LEAVERS_DAYS = 30
 
 
 def dashboard(request, context):
     """Add what happened today to the context of the panel's first page (settings.UNFOLD)."""
     now = timezone.now()
-    today = timezone.localdate(now)
-    figures_permission = "digest.view_figures"
-    makers = {  # Each with the permission for it.
-        "problems": ("digest.view_alarm", lambda: _problems(request.user, now)),
-        "sources": ("digest.view_harvest", lambda: _sources_card(now)),
-        "subscribers": (figures_permission, lambda: _subscribers_card(now)),
-        "letters": (figures_permission, lambda: _letters_card(today)),
-        "papers": ("digest.view_paper", lambda: _papers_card(today)),
-        "ranking": ("digest.view_fittedmodel", _ranking_card),
-        "leavers": (figures_permission, lambda: _leavers_card(now)),
-        "plots": (figures_permission, lambda: _plots(request, today, sections)),
+    user = request.user
+    makers = {
+        "digest.view_harvest": {"sources": _sources_card},
+        "digest.view_figures": {
+            "subscribers": _subscribers_card,
+            "letters": _letters_card,
+            "leavers": _leavers_card,
+        },
+        "digest.view_paper": {"papers": _papers_card},
+        "digest.view_fittedmodel": {"ranking": _ranking_card},
     }
-    sections: dict[str, Any] = {}
-    for name, (permission, make_section) in makers.items():
-        if request.user.has_perm(permission):
-            sections[name] = make_section()
-    for card in CARD_NAMES & sections.keys():
-        for row in sections[card]["rows"]:
-            row["url"] = url_if_allowed(request.user, row["url"])
-    if request.user.has_perms(FIELDS_PERMISSIONS):
-        sections["steps"] = _first_steps(request)
-    plots = sections.pop("plots", {})
-    return context | {"title": "Today", "may_see": bool(sections)} | sections | plots
+    cards: dict[str, Any] = {}
+    for permission, makers_of_cards in makers.items():
+        if user.has_perm(permission):
+            cards |= {name: make(now) for name, make in makers_of_cards.items()}
+    for card in cards.values():
+        for row in card["rows"]:
+            row["url"] = url_if_allowed(user, row["url"])
+    context |= {"title": "Today"} | cards
+    if user.has_perm("digest.view_alarm"):
+        context["problems"] = [_problem(user, finding) for finding in alarms.find(now)]
+    if user.has_perms(FIELDS_PERMISSIONS):
+        context |= _first_steps(request)
+    if user.has_perm("digest.view_figures"):
+        context |= _plots(request, timezone.localdate(now), cards)
+    context["may_see"] = not context.keys().isdisjoint([*cards, "problems", "steps"])
+    return context
 
 
 def _first_steps(request):
-    """Return the steps that make an installation useful, or nothing once all are done."""
+    """Return which steps that make an installation useful are done, until all are."""
     has_subscribers = Subscriber.objects.exists()
-    topic_log, sending_log = (
-        LogEntry.objects.filter(content_type=get_content_type_for_model(model))
-        for model in (Topic, Sending)
-    )
-    has_fields = has_subscribers or topic_log.exists()
-    accepted_letters = Letter.objects.filter(state=Letter.State.ACCEPTED)
-    is_tested = sending_log.filter(change_message=TEST_SENT).exists() or accepted_letters.exists()
-    steps = [  # Name, whether it is done, what to do, and a button.
-        (
-            "Choose fields of research",
-            has_fields,
-            "What do your readers work on? This creates topics to choose from, and switches on the "
-            "sources that have the papers. You can change both later.",
-            *("", ""),
-        ),
-        (
-            "Fetch papers",
-            Paper.objects.exists(),
-            "Workers do so every day.",
-            FETCH.words,
-            FETCH.page,
-        ),
-        (
-            "Connect a mail server, and send a test email",
-            is_tested and not settings.EMAIL_URL.startswith("file:"),
-            "Set EMAIL_URL (docs/email.md). Without it, emails are written to files.",
-            *("Send test email", "subscriptions_sending_test"),
-        ),
-        (
-            "Set the public address",
-            urlsplit(settings.SITE_URL).hostname not in LOCAL_HOSTS,
-            f"Links in emails lead to {settings.SITE_URL}: set SITE_URL (docs/install.md).",
-            *("", ""),
-        ),
-        (
-            "Invite the first subscriber",
-            has_subscribers,
-            "Or give the address of the site to your readers, who sign up themselves.",
-            *("Invite", "subscriptions_subscriber_invite"),
-        ),
-    ]
-    if all(is_done for _, is_done, *_ in steps):
-        return []
-    step_rows = [
-        {"name": name, "is_done": is_done, "hint": hint, "words": button}
-        | {"url": url_if_allowed(request.user, page and reverse(f"admin:{page}"))}
-        | {"asks": not page.endswith("_invite")}  # Which is a page, and no dialog.
-        for name, is_done, hint, button, page in steps
-    ]
-    if not has_fields:
-        step_rows[0]["form"] = FieldsForm(request, initial={"chosen": []})
-    return step_rows
+    sent_tests = LogEntry.objects.filter(change_message=TEST_SENT)
+    is_tested = Letter.objects.filter(state=Letter.State.ACCEPTED).exists() or sent_tests.exists()
+    topic_type = get_content_type_for_model(Topic)
+    steps = {
+        "fields": has_subscribers or LogEntry.objects.filter(content_type=topic_type).exists(),
+        "papers": Paper.objects.exists(),
+        "mail": is_tested and not settings.EMAIL_URL.startswith("file:"),
+        "site": urlsplit(settings.SITE_URL).hostname not in LOCAL_HOSTS,
+        "people": has_subscribers,
+    }
+    if all(steps.values()):
+        return {"steps": {}}
+    form = None if steps["fields"] else FieldsForm(request, initial={"chosen": []})
+    return {"steps": steps, "fields_form": form, "site_url": settings.SITE_URL}
 
 
-def _problems(user, now):
-    """Return what is wrong, each with a button that the user may press."""
-    problems = []
-    for finding in alarms.find(now):
-        problem = {"text": finding.text}
-        if button := finding.check.button:
-            url = reverse(f"admin:{button.page}") + button.query.format(finding.subject)
-            problem |= {"words": button.words, "url": url_if_allowed(user, url)}
-            problem |= {"asks": not button.page.endswith("_changelist")}
-        problems.append(problem)
-    return problems
+def _problem(user, finding):
+    """Return what is wrong, with a button if the user may press it."""
+    button = finding.check.button
+    if button is None:
+        return {"text": finding.text}
+    url = reverse(f"admin:{button.page}") + button.query.format(finding.subject)
+    asks = not button.page.endswith("_changelist")
+    url = url_if_allowed(user, url)
+    return {"text": finding.text, "words": button.words, "url": url, "asks": asks}
 
 
 def _plots(request, today, cards):
@@ -185,12 +148,13 @@ def _subscribers_card(now):
     return {"text": summary, "rows": rows, "counts": counts}
 
 
-def _letters_card(day):
+def _letters_card(now):
     """Return the letters created on this day (UTC), by state and the beginning of the reason."""
     reason_start = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
     # Accepted letters have no reason: to look for it would double the time.
     reason_start = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=reason_start)
-    letters = db.rows_since(Letter, "created_at", datetime.combine(day, time.min, UTC))
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    letters = db.rows_since(Letter, "created_at", midnight)
     groups = list(letters.values_list("state", reason_start).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
@@ -205,23 +169,23 @@ def _letters_card(day):
     return {"text": summary, "rows": rows, "counts": counts}
 
 
-def _papers_card(today):
-    days = Paper.objects.order_by("-day").values_list("day", flat=True)
-    latest_day = days.filter(day__lte=today + timedelta(days=1)).first()
-    day_count, new_count = days.filter(day=today).count(), Paper.objects.new_on(today).count()
+def _papers_card(now):
+    today = timezone.localdate(now)
+    latest = Paper.objects.filter(day__lte=today + timedelta(days=1)).order_by("-day").first()
     url = reverse("admin:digest_paper_changelist")
+    day_count = Paper.objects.filter(day=today).count()
     rows = [
         _row("Today", day_count, f"{url}?day_from={today}&day_to={today}"),
-        _row(f"Last {settings.NEW_DAYS} days", new_count, url),
+        _row(f"Last {settings.NEW_DAYS} days", Paper.objects.new_on(today).count(), url),
     ]
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
-    latest_text = date_format(latest_day) if latest_day else "none yet"
+    latest_text = date_format(latest.day) if latest else "none yet"
     return {"text": f"Latest papers: {latest_text}", "rows": rows}
 
 
-def _ranking_card():
+def _ranking_card(now):
     url, model = reverse("admin:subscriptions_topic_changelist"), FittedModel.objects.first()
     topics = _row("Built-in topics", Topic.objects.curated().count(), url)
     if model is None:

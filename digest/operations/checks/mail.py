@@ -6,7 +6,6 @@ with an email that neither SPF nor a signature (DKIM) authenticates.
 
 import re
 from email.utils import parseaddr
-from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -49,6 +48,7 @@ DNS_ERRORS = (dns.exception.DNSException, OSError)
 MICROSOFT_CODE = "5.7.515"
 ALL_TERM = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
 IS_SPF = re.compile(r"v=spf1(\s|$)", re.IGNORECASE)
+TAG = re.compile(r"(\w+)\s*=\s*([^;\s]*)")
 IS_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
 
 
@@ -92,14 +92,10 @@ def bounces(now):
     """Bounces come in."""
     if settings.EMAIL_URL.startswith("file:"):
         return None
-    events = LetterFact.objects.all()
-    esp = esps.esp_of(settings.EMAIL_URL)
-    if esp and esp.authenticates_events:
-        if not events.filter(via=esp.name).exists():
-            return Note(
-                f"no events from {esp.title} yet: let it post events to {_events_address(esp)}."
-            )
-        return None
+    if esp := _esp_with_events():
+        if LetterFact.objects.filter(via=esp.name).exists():
+            return None
+        return Note(f"no events from {esp.title} yet: let it post events to {_events_url(esp)}.")
     if unread_count := len(list(unreadable.folder().glob("*.eml"))):
         count = counted(unread_count, "unreadable message")
         return Note(f"{count}: see {unreadable.folder()}.")
@@ -108,15 +104,14 @@ def bounces(now):
             with mailboxes.mailbox_for(settings.BOUNCE_MAILBOX).open():
                 return None
         except mailboxes.MailboxError as error:
-            consequence = "Bounces and requests to unsubscribe wait."
-            return f"cannot read BOUNCE_MAILBOX: {error}. {consequence}"
-    if events.filter(via="mail").exists():
+            return f"cannot read BOUNCE_MAILBOX: {error}. Bounces and requests to unsubscribe wait."
+    if LetterFact.objects.filter(via="mail").exists():
         return None
-    if esp:
+    if esp := esps.esp_of(settings.EMAIL_URL):
         name = "WEBHOOK_SIGNING_KEY" if esp.signs_events else "WEBHOOK_SECRET"
         return (
             f"not received: set {name}, and let {esp.title} post events to "
-            f"{_events_address(esp)}. Until then, emails also go to dead addresses and to people "
+            f"{_events_url(esp)}. Until then, emails also go to dead addresses and to people "
             "who reported them as spam."
         )
     return Note(
@@ -125,7 +120,13 @@ def bounces(now):
     )
 
 
-def _events_address(esp):
+def _esp_with_events():
+    """Return the email provider whose events are accepted, if there is one."""
+    esp = esps.esp_of(settings.EMAIL_URL)
+    return esp if esp and esp.authenticates_events else None
+
+
+def _events_url(esp):
     return f"{settings.SITE_URL}{reverse('provider-events', args=[esp.name])}"
 
 
@@ -197,15 +198,13 @@ def dkim(now):
 @check("MX")
 def mx(now):
     """The domain of bounces accepts mail (RFC 5321, 5.1; RFC 7505)."""
-    esp = esps.esp_of(settings.EMAIL_URL)
-    has_events = esp and esp.authenticates_events
-    if has_events or not settings.EMAIL_URL.startswith("smtp") or dns_records(now):
+    if not settings.EMAIL_URL.startswith("smtp") or _esp_with_events() or dns_records(now):
         return None
     domain = verp.bounce_address("digest").rpartition("@")[2]
     try:
-        if servers := _ask(domain, "MX"):
-            takes_mail = any(len(server.exchange.labels) > 1 for server in servers)
-        else:
+        servers = _ask(domain, "MX")
+        takes_mail = any(len(server.exchange.labels) > 1 for server in servers)
+        if not servers:
             takes_mail = _ask(domain, "A") or _ask(domain, "AAAA")
     except DNS_ERRORS as error:
         return Note(f"cannot look up the MX record of {domain}: {error}. Check the resolver.")
@@ -257,30 +256,16 @@ def _count_fault(name, texts):
 
 def spf_record(domain: str) -> Record:
     """Return the SPF record for this domain, as far as EMAIL_URL allows to guess."""
-    server, site = (urlsplit(url).hostname or "" for url in (settings.EMAIL_URL, settings.SITE_URL))
-    address = _address(server)
-    hint = ""
-    if address is not None and address.is_global:
-        term = f"ip{address.version}:{address}"
-    elif address is None and "." in server:
-        # Under a public suffix of two labels (co.uk), this takes others for one organisation.
-        if server.lower().split(".")[-2:] == domain.lower().split(".")[-2:]:
-            term, hint = f"a:{server}", f"If {server} relays to other servers, name those."
-        else:
-            term = "include:NAME"
-            hint = f"NAME is the domain that the operator of {server} tells you to include."
-    elif _address(site) is None and "." in site:  # The server is on this machine, or near it.
-        term, hint = f"a:{site}", f"If another machine than {site} sends the emails, name that."
-    else:
-        term, hint = "ip4:ADDRESS", "ADDRESS is the IP address from which your mail server sends."
-    return Record(domain, f"v=spf1 {term} -all", hint)
-
-
-def _address(host):
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
+    server = urlsplit(settings.EMAIL_URL).hostname or ""
+    # Under a public suffix of two labels (co.uk), this takes others for one organisation.
+    if server.lower().split(".")[-2:] == domain.lower().split(".")[-2:]:
+        hint = f"If {server} relays to other servers, name those."
+        return Record(domain, f"v=spf1 a:{server} -all", hint)
+    hint = (
+        "NAME is the domain that the operator of your mail server tells you to include. For a "
+        "server of your own, write ip4: and the address from which it sends in place of include:NAME."
+    )
+    return Record(domain, "v=spf1 include:NAME -all", hint)
 
 
 def _spf_fault(name):
@@ -313,8 +298,7 @@ def _dmarc_fault(own_name):
             break
     if len(texts) != 1:
         return _count_fault(own_name, texts)
-    pairs = (pair.partition("=") for pair in texts[0].split(";") if "=" in pair)
-    tags = {tag.strip().lower(): "".join(value.split()).lower() for tag, _, value in pairs}
+    tags = dict(TAG.findall(texts[0].lower()))
     policy = tags.get("p", "") if name == own_name else tags.get("sp", tags.get("p", ""))
     if policy not in ("none", "quarantine", "reject"):
         return f"{name} has no valid policy (p=): “{texts[0]}”. Publish:"
