@@ -262,8 +262,8 @@ def spf_record(domain: str) -> Record:
         hint = f"If {server} relays to other servers, name those."
         return Record(domain, f"v=spf1 a:{server} -all", hint)
     hint = (
-        "NAME is the domain that the operator of your mail server tells you to include. For a "
-        "server of your own, write ip4: and the address from which it sends in place of include:NAME."
+        "NAME is the domain that the operator of your mail server tells you to include. For your "
+        "own server, write ip4: and the address from which it sends in place of include:NAME."
     )
     return Record(domain, "v=spf1 include:NAME -all", hint)
 
