@@ -14,8 +14,7 @@ from time import sleep
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q, Value
-from django.db.models.functions import Greatest
+from django.db.models import Q
 from django.db.utils import DatabaseError, Error, InterfaceError, InternalError, OperationalError
 
 from digest.models import Alarm
@@ -79,29 +78,28 @@ def check_rarely(now) -> None:
 
 
 def record(findings: Iterable[Finding], now) -> None:
-    """Store the alarms among them. One that stands already holds until the latest time."""
+    """Store the alarms among them. One that stands already is renewed."""
     for finding in findings:
         if finding.grade != "alarm":
             continue
-        text, holds_until = finding.text[:500], now + finding.check.holds_for
+        fields = {"text": finding.text[:500], "holds_until": now + finding.check.holds_for}
         alarm, is_new = Alarm.objects.get_or_create(
             name=finding.name,
             subject=finding.subject,
             ended_at=None,
-            defaults={"text": text, "raised_at": now, "holds_until": holds_until},
+            defaults={"raised_at": now} | fields,
         )
         if is_new:
-            logger.error("[%s] %s", finding.name, text)
+            logger.error("[%s] %s", alarm.name, alarm.text)
         else:
-            fields = {"text": text, "holds_until": Greatest("holds_until", Value(holds_until))}
             Alarm.objects.standing().filter(pk=alarm.pk).update(**fields)
 
 
 def end_expired(now) -> None:
     """End the alarms that no process has found for as long as they hold."""
-    for alarm in Alarm.objects.standing().filter(holds_until__lt=now):
-        expired = Alarm.objects.standing().filter(pk=alarm.pk, holds_until__lt=now)
-        if expired.update(ended_at=now):
+    expired = Alarm.objects.standing().filter(holds_until__lt=now)
+    for alarm in list(expired):
+        if expired.filter(pk=alarm.pk).update(ended_at=now):
             logger.warning("[%s] Resolved: %s", alarm.name, alarm.text)
 
 
@@ -111,22 +109,22 @@ def notify(now) -> None:
     What the webhook does not accept is posted again in a minute.
     """
     has_ended = Q(ended_at__isnull=False, end_notified_at=None)
-    pending = Alarm.objects.filter(has_ended | Q(notified_at=None))
+    pending = Alarm.objects.filter(has_ended | Q(notified_at=None)).order_by("pk")
     lease = Lease("alarms", LEASE_LENGTH)
     if not pending.exists() or not lease.acquire():
         return
     try:
-        # Read under the lease: another process may just have posted all.
-        alarms = pending.order_by("pk")
-        new_alarms = [alarm for alarm in alarms if alarm.notified_at is None]
-        ended_alarms = [alarm for alarm in alarms if alarm.ended_at is not None]
-        lines = [f"[{alarm.name}] {alarm.text}" for alarm in new_alarms]
-        lines += [f"[{alarm.name}] Resolved: {alarm.text}" for alarm in ended_alarms]
+        lines = []
+        alarms = list(pending)  # Read under the lease: another process may just have posted all.
+        for alarm in alarms:
+            if alarm.notified_at is None:
+                lines.append(f"[{alarm.name}] {alarm.text}")
+                alarm.notified_at = now
+            if alarm.ended_at is not None:
+                lines.append(f"[{alarm.name}] Resolved: {alarm.text}")
+                alarm.end_notified_at = now
         if lines and send(lines):
-            for alarm in new_alarms:
-                Alarm.objects.filter(pk=alarm.pk).update(notified_at=now)
-            for alarm in ended_alarms:
-                Alarm.objects.filter(pk=alarm.pk).update(end_notified_at=now)
+            Alarm.objects.bulk_update(alarms, ["notified_at", "end_notified_at"])
     finally:
         lease.release()
 
@@ -141,9 +139,9 @@ def send(lines: list[str]) -> bool:
     import httpx2  # Nothing else in a web process needs it.
 
     text = "\n".join([f"{settings.SITE_NAME} ({settings.SITE_URL}):", *lines])
+    request = {"url": settings.ALARM_WEBHOOK, "json": {"text": text}, "timeout": 10}
     try:
-        url, content = settings.ALARM_WEBHOOK, {"text": text}
-        with httpx2.stream("POST", url, json=content, timeout=10) as response:
+        with httpx2.stream("POST", **request) as response:
             response.raise_for_status()
     except httpx2.HTTPError as error:
         logger.error("ALARM_WEBHOOK did not accept an alarm: %s", type(error).__name__)
@@ -189,17 +187,16 @@ class Watcher:
         """Watch once. Raises nothing."""
         try:
             watch(clock.database_now())
-        except Exception as error:
-            if is_database_failure(error):
-                self.failure_count += 1
-                if self.failure_count == MAX_FAILURES:
-                    self._notify(f"The database does not answer ({type(error).__name__}).")
-            else:
-                logger.exception("Alarm checks failed")
-        else:
             if self.failure_count >= MAX_FAILURES:
                 self._notify("Resolved: the database answers again.")
             self.failure_count = 0
+        except Exception as error:
+            if not is_database_failure(error):
+                logger.exception("Alarm checks failed")
+                return
+            self.failure_count += 1
+            if self.failure_count == MAX_FAILURES:
+                self._notify(f"The database does not answer ({type(error).__name__}).")
         finally:
             connection.close()
 
