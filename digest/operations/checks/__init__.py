@@ -1,7 +1,7 @@
 """One list of checks: what may be wrong with the service, and what to do about it.
 
-To add a check, write a function of the current time in one of this package's modules, with what is
-well as its docstring:
+To add a check, write a function of the current time in one of this package's modules. The first
+line of its docstring says what is well whenever it returns nothing:
 
     @check("space", "alarm", MINUTE)
     def space(now):

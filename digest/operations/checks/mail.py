@@ -89,7 +89,7 @@ def reply_address(now):
 
 @check("bounces")
 def bounces(now):
-    """Bounces come in."""
+    """Bounces, if emails leave, come in."""
     if settings.EMAIL_URL.startswith("file:"):
         return None
     if esp := _esp_with_events():
@@ -173,21 +173,21 @@ def dns_records(now):
 
 @check("SPF")
 def spf(now):
-    """Each sender's domain has an SPF record that forbids other servers."""
+    """Each sender's domain, if public, has an SPF record that forbids other servers."""
     return _missing_records(now, spf_record, _spf_fault)
 
 
 @check("DMARC")
 def dmarc(now):
-    """Each sender's domain has a DMARC policy."""
+    """Each sender's domain, if public, has a DMARC policy."""
     return _missing_records(now, dmarc_record, _dmarc_fault)
 
 
 @check("DKIM", "note")
 def dkim(now):
-    """No emails need a signature."""
+    """No emails leave that need a signature."""
     # The name of the record contains the mail server's selector, so it cannot be queried.
-    if settings.EMAIL_URL.startswith("smtp") and not dns_records(now):
+    if settings.EMAIL_URL.startswith("smtp"):
         return (
             "cannot be looked up. Your mail server must sign emails, including List-Unsubscribe "
             "and List-Unsubscribe-Post (RFC 8058). Check with `doctor --send-to YOU`: the email "
@@ -197,7 +197,7 @@ def dkim(now):
 
 @check("MX")
 def mx(now):
-    """The domain of bounces accepts mail (RFC 5321, 5.1; RFC 7505)."""
+    """The domain of bounces, if they come by mail, accepts mail (RFC 5321, 5.1; RFC 7505)."""
     if not settings.EMAIL_URL.startswith("smtp") or _esp_with_events() or dns_records(now):
         return None
     domain = verp.bounce_address("digest").rpartition("@")[2]

@@ -121,7 +121,7 @@ def _query_value(sql):
 
 @check("read-only", "wrong", MINUTE)
 def read_only(now):
-    """The database accepts writes."""
+    """PostgreSQL, if it is used, accepts writes."""
     if not health.is_writable():
         return (
             "Nothing can be saved and no emails are sent now: PostgreSQL is read-only. Set "
@@ -141,7 +141,7 @@ def scheduler(now):
 
 @check("beat", "alarm", MINUTE)
 def beat(now):
-    """The scheduler ran in the last five minutes."""
+    """The scheduler, once started, runs at least every five minutes."""
     last_tick = heartbeats.last_beat(heartbeats.TICK)
     if last_tick is None or last_tick >= now - MAX_TICK_AGE:
         return None
@@ -158,7 +158,7 @@ def beat(now):
 
 @check("planning", "alarm", MINUTE, OPEN_SENDING)
 def planning(now):
-    """Digests are planned within ALARM_LATE_MINUTES."""
+    """While sending is on, digests are planned within ALARM_LATE_MINUTES."""
     count, since = _count_since(invariants.overdue(now, settings.ALARM_LATE), "next_due_at")
     if count:
         return (
@@ -169,7 +169,7 @@ def planning(now):
 
 @check("letters", "alarm", MINUTE, OPEN_SENDING)
 def letters(now):
-    """Emails are sent within ALARM_LATE_MINUTES."""
+    """While sending is on, emails are sent within ALARM_LATE_MINUTES."""
     if circuit_breaker.current().wait_reason(now):  # The reason is told by another check.
         return None
     count, since = _count_since(Letter.objects.due(now - settings.ALARM_LATE), "next_try_at")
@@ -211,7 +211,7 @@ def stopped(now):
 
 @check("breaker", "alarm", MINUTE, RESUME)
 def breaker(now):
-    """The mail server accepts emails."""
+    """The mail server has not refused all emails for long."""
     row = circuit_breaker.current()
     if row.is_alarming and not row.stopped_at:
         return _sending_text(now)
@@ -219,7 +219,7 @@ def breaker(now):
 
 @check("sending", "wrong", MINUTE, RESUME)
 def sending(now):
-    """Sending is on."""
+    """Sending has not stopped lately."""
     if not stopped(now) and not breaker(now):
         return _sending_text(now)
 
@@ -244,7 +244,7 @@ def flood(now):
 
 @check("papers", "alarm", MINUTE, FETCH)
 def papers(now):
-    """arXiv's newest list is complete six hours after it should be out."""
+    """arXiv's newest list, if it is read, is complete six hours after it should be out."""
     if texts := coverage.alarms(now):
         return f"{' '.join(texts)} `manage.py harvest arxiv` asks again."
 
@@ -254,7 +254,7 @@ RETRY = Button("Retry", "digest_harvest_fetch", "?source={}")
 
 @check("source", "alarm", MINUTE, RETRY)
 def source(now):
-    """The last import from each source succeeded. An alarm comes after three hours."""
+    """No source's last import failed, with an alarm after three hours."""
     daily = Harvest.objects.filter(since=None)
     for name, title in registry.titles(registry.enabled()).items():
         failures = daily.filter(source=name, state=Harvest.State.FAILED)
@@ -340,7 +340,7 @@ EMAILS = Button("Show emails", "subscriptions_letter_changelist")
 
 @check("promises", "alarm", DAY, EMAILS)
 def promises(now):
-    """No email of the last two days violates an invariant."""
+    """The last daily check found no violated invariant."""
     for result in invariants.examine(now, now - invariants.RECENT):
         if result.count:
             invariant = result.invariant
