@@ -61,9 +61,7 @@ app.conf.beat_schedule = {
     "embed new papers": _at("2-59/5", "digest.tasks.embed_new_papers", 240),
     # Each minute: a person may wait for their email to unsubscribe.
     "read bounces": _at("*", "digest.tasks.read_bounces", 50),
-    "check invariants": _at("2-59/5", "digest.tasks.check_invariants", 240),
-    "check invariants of older emails": _at(37, "digest.tasks.check_older_invariants", 3000),
-    "check rejections": _at("3-59/5", "digest.tasks.check_rejections", 240),
+    "check rejections and invariants": _at("3-59/5", "digest.tasks.check_rarely", 240),
     "count daily statistics": _at("6-59/10", "digest.tasks.count_days", 540),
     "remind invited people": _at(27, "digest.tasks.remind_invited", 3000),
     "delete old rows": _at(17, "digest.tasks.delete_old_rows", 3000),

@@ -134,25 +134,9 @@ def read_bounces():
 
 
 @shared_task
-def check_invariants():
-    """Check the invariants for the newest letters."""
-    now = clock.database_now()
-    alarms.record(alarms.violated_invariants(now), now)
-    heartbeats.beat(heartbeats.INVARIANTS, now)
-
-
-@shared_task
-def check_older_invariants():
-    """Check the invariants for the letters that check_invariants leaves out."""
-    now = clock.database_now()
-    alarms.record(alarms.invariants_violated_earlier(now), now)
-
-
-@shared_task
-def check_rejections():
-    """Raise an alarm if many digests are refused."""
-    now = clock.database_now()
-    alarms.record(alarms.refused_digests(now), now)
+def check_rarely():
+    """Raise the alarms that only one process looks for."""
+    alarms.check_rarely(clock.database_now())
 
 
 @shared_task

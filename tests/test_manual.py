@@ -26,6 +26,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from digest.operations import alarms
+from digest.operations.checks import CHECKS
 from digest.sources.base import MalformedFeed
 from tests.config.environment import ROOT, SERVICES
 from tests.digest.operations.test_metrics import METRICS
@@ -123,10 +124,16 @@ def test_settings_in_pages_are_read():
             assert any(one in known for one in names), f"{page.name}: {name}"
 
 
-def test_runbook_has_an_entry_for_each_alarm_only():
+def test_runbook_and_list_of_alarms_are_current():
     runbook = (ROOT / "docs" / "maintenance.md").read_text().partition("\n## Runbook\n")[2]
-    headings = re.findall(r"^### (.+)$", runbook, re.MULTILINE)
-    assert tuple(headings) == alarms.NAMES
+    assert set(re.findall(r"^### (.+)$", runbook, re.MULTILINE)) <= set(alarms.names())
+    rows = [
+        f"| `{check.name}` | {check.title} |"
+        for check in sorted(CHECKS, key=lambda check: check.name)
+        if check.severity == "alarm"
+    ]
+    table = "\n".join(["| alarm | is raised unless |", "|---|---|", *rows])
+    assert table in (ROOT / "docs" / "monitoring.md").read_text(), f"Write this:\n{table}"
 
 
 def test_index_lists_every_page():

@@ -13,20 +13,8 @@ from django.utils.formats import date_format
 from digest.models import DailyCount
 
 DAY = timedelta(days=1)
-#: The periods to choose from: days, label, days in a column.
-PERIODS = [(30, "30 days", 1), (90, "90 days", 1), (364, "1 year", 7)]
-#: Options of Chart.js. Axes have whole numbers, and each line of the grid has a label.
-_TICKS = {"color": "#8a8f98", "precision": 0, "maxRotation": 0}
-OPTIONS = json.dumps(
-    {
-        **{"animation": False, "maintainAspectRatio": False, "grouped": False},
-        "plugins": {"legend": {"display": False}},
-        "scales": {
-            "x": {"grid": {"display": False}, "ticks": _TICKS | {"maxTicksLimit": 4}},
-            "y": {"grid": {}, "ticks": _TICKS | {"maxTicksLimit": 5}, "suggestedMax": 4},
-        },
-    }
-)
+#: The periods to choose from: days, and their label. A year has a column a week.
+PERIODS = {30: "30 days", 90: "90 days", 364: "1 year"}
 
 
 class Series(NamedTuple):
@@ -61,9 +49,8 @@ class Kind(NamedTuple):
 def _read_kinds():
     config = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
     for chart in config["chart"]:
-        colours = config["colours"]
-        series = [Series(**row | {"colour": colours[row["colour"]]}) for row in chart["series"]]
-        yield Kind(**chart | {"series": series})
+        series = [Series(**row) for row in chart.pop("series")]
+        yield Kind(**chart, series=series)
 
 
 KINDS = list(_read_kinds())
@@ -78,8 +65,10 @@ class Column(NamedTuple):
 
     @property
     def name(self) -> str:
-        is_one_day, end = self.first_day == self.last_day, date_format(self.last_day, "j M Y")
-        return end if is_one_day else f"{date_format(self.first_day, 'j M')} – {end}"
+        end = date_format(self.last_day, "j M Y")
+        if self.first_day == self.last_day:
+            return end
+        return f"{date_format(self.first_day, 'j M')} – {end}"
 
 
 class Plot(NamedTuple):
@@ -87,7 +76,6 @@ class Plot(NamedTuple):
 
     kind: Kind
     columns: list[Column]
-    column_days: int
 
     @property
     def legend(self) -> list[tuple[Series, str]]:
@@ -95,44 +83,23 @@ class Plot(NamedTuple):
         return list(zip(self.kind.series, self._figures(self.columns[-1]), strict=True))
 
     @property
-    def unit(self) -> str:
-        """Return what is counted, and over how many days."""
-        if self.kind.is_level:
-            return f"{self.kind.unit} at the end of the day; latest count"
-        if self.column_days == 1:
-            return f"{self.kind.unit} per day; today so far"
-        return f"{self.kind.unit} per week; last 7 days so far"
+    def is_weekly(self) -> bool:
+        return self.columns[0].first_day != self.columns[0].last_day
 
     @property
     def is_empty(self) -> bool:
         return not any(any(column.values or ()) for column in self.columns)
 
     @property
-    def summary(self) -> str:
-        """Return a sentence for screen readers."""
-        start, end = map(date_format, (self.columns[0].first_day, self.columns[-1].last_day))
-        figures = ", ".join(f"{series.name} {figure}" for series, figure in self.legend)
-        return (
-            f"{self.kind.title} from {start} to {end}, {self.unit}: {figures}. "
-            "The table below has all figures."
-        )
-
-    @property
     def data(self) -> str:
         """Return the columns as JSON for Chart.js, stacked."""
-        datasets = [
-            {
-                "label": series.name,
-                "data": [
-                    column.values and series.sign * column.values[index] for column in self.columns
-                ],
-                "backgroundColor": series.colour,
-                "stack": "all",
-                "borderRadius": 0,
-                "maxBarThickness": 20,
-            }
-            for index, series in enumerate(self.kind.series)
-        ]
+        datasets = []
+        for index, series in enumerate(self.kind.series):
+            values = [
+                column.values and series.sign * column.values[index] for column in self.columns
+            ]
+            dataset = {"label": series.name, "backgroundColor": series.colour, "data": values}
+            datasets.append(dataset | DATASET)
         labels = [date_format(column.last_day, "j M") for column in self.columns]
         return json.dumps({"labels": labels, "datasets": datasets})
 
@@ -140,7 +107,7 @@ class Plot(NamedTuple):
     def table(self) -> dict:
         """Return all figures for a table, the newest first."""
         rows = [[column.name, *self._figures(column)] for column in reversed(self.columns)]
-        period = "Day" if self.column_days == 1 else "Week"
+        period = "Week" if self.is_weekly else "Day"
         return {"headers": [period, *(series.name for series in self.kind.series)], "rows": rows}
 
     def _figures(self, column) -> list[str]:
@@ -148,18 +115,22 @@ class Plot(NamedTuple):
         return ["–" if value is None else f"{value:,}" for value in values]
 
 
+#: Options of Unfold's charts.
+DATASET = {"stack": "all", "maxBarThickness": 20, "maxTicksXLimit": 4, "displayYAxis": True}
+
+
 def plots_of(period: int, today: date, counts_today: dict[str, dict]) -> list[Plot]:
     """Return the charts of the last `period` days. `counts_today`: by measure, where known."""
-    column_days = next(column_days for days, _, column_days in PERIODS if days == period)
+    column_days = 7 if period == 364 else 1
     counts: dict[str, dict[date, dict]] = defaultdict(dict)
     daily_counts = DailyCount.objects.filter(day__gt=today - period * DAY, day__lte=today)
-    for day, measure, day_counts in daily_counts.values_list("day", "measure", "counts"):
-        counts[measure][day] = day_counts
+    for row in daily_counts:
+        counts[row.measure][row.day] = row.counts
     for measure, day_counts in counts_today.items():
         counts[measure][today] = day_counts
     last_days = [today - ago * DAY for ago in range(period - column_days, -1, -column_days)]
     return [
-        Plot(kind, [_column(kind, day, column_days, counts) for day in last_days], column_days)
+        Plot(kind, [_column(kind, day, column_days, counts[kind.measure]) for day in last_days])
         for kind in KINDS
     ]
 
@@ -167,14 +138,12 @@ def plots_of(period: int, today: date, counts_today: dict[str, dict]) -> list[Pl
 def _column(kind, last_day, column_days, counts) -> Column:
     """Return the sums of the days until `last_day`, or the last counts of a level."""
     days = [last_day - ago * DAY for ago in range(column_days - 1, -1, -1)]
-    day_counts = [counts[kind.measure][day] for day in days if day in counts[kind.measure]]
-    values = [[series.total(counted) for series in kind.series] for counted in day_counts]
-    if not values or kind.is_level:
-        return Column(days[0], last_day, values[-1] if values else None)
-    return Column(days[0], last_day, list(map(sum, zip(*values, strict=True))))
+    rows = [[series.total(counts[day]) for series in kind.series] for day in days if day in counts]
+    if kind.is_level:
+        rows = rows[-1:]
+    return Column(days[0], last_day, [sum(values) for values in zip(*rows, strict=True)] or None)
 
 
 def parse_period(text: str | None) -> int:
     """Return the period of a query string, or the first."""
-    periods = [period for period, _, _ in PERIODS]
-    return int(text) if text in map(str, periods) else periods[0]
+    return next((days for days in PERIODS if str(days) == text), 30)

@@ -1,7 +1,7 @@
 """The admin's first page."""
 
 from collections import Counter
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,168 +18,78 @@ from digest.admin import charts
 from digest.admin.links import url_if_allowed
 from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
-from digest.models import Alarm, DailyCount, FittedModel, Harvest, Paper
-from digest.operations import alarms, health, heartbeats, invariants
-from digest.operations.doctor_environment import LOCAL_HOSTS
+from digest.models import DailyCount, FittedModel, Harvest, Paper
+from digest.operations import alarms, health
+from digest.operations.checks.service import LOCAL_HOSTS
 from digest.papers import coverage, registry, summaries
 from subscriptions import db
 from subscriptions.admin.sending import TEST_SENT
 from subscriptions.admin.widgets import TONES, badge
-from subscriptions.delivery import status
-from subscriptions.models import Consent, Letter, Sending, Subscriber, Topic
+from subscriptions.models import Consent, Letter, Subscriber, Topic
 
-CARD_NAMES = {"sources", "subscribers", "letters", "papers", "ranking", "leavers"}
 LEAVERS_DAYS = 30
-ROW_NAMES = {"letter": "email", "subscriber": "subscriber"}
-#: What ends an alarm: a button and the admin page that it opens, or a hint.
-FETCH = ("Fetch new papers", "digest_harvest_fetch")
-REMEDIES = {
-    "breaker": ("Resume sending", "subscriptions_sending_resume"),
-    "stopped": ("Resume sending", "subscriptions_sending_resume"),
-    "papers": FETCH,
-    "source": FETCH,
-    "planning": ("Open Sending", "subscriptions_sending_changelist"),
-    "letters": ("Open Sending", "subscriptions_sending_changelist"),
-    "uncertain": ("Show these emails", "subscriptions_letter_changelist", "state__exact=uncertain"),
-    "refused": ("Show bounces", "subscriptions_letterfact_changelist", "kind__exact=bounced"),
-}
-#: Alarms that the state of sending and the list of invariants show.
-SHOWN_ELSEWHERE = ("stopped", "breaker", "promises")
-HINTS = {
-    "beat": "Start Celery beat and a worker, or run manage.py tick.",
-    "disk": "Delete files, or enlarge the disk.",
-    "flood": "It ends by itself when the requests stop.",
-}
 
 
 def dashboard(request, context):
     """Add what happened today to the context of the panel's first page (settings.UNFOLD)."""
     now = timezone.now()
-    today = timezone.localdate(now)
-    figures_permission = "digest.view_figures"
-    makers = {  # Each with the permission for it.
-        "problems": ("digest.view_alarm", lambda: _problems(request.user, now)),
-        "invariants": (figures_permission, lambda: _invariants(request.user)),
-        "sources": ("digest.view_harvest", lambda: _sources_card(now)),
-        "subscribers": (figures_permission, lambda: _subscribers_card(now)),
-        "letters": (figures_permission, lambda: _letters_card(today)),
-        "papers": ("digest.view_paper", lambda: _papers_card(today)),
-        "ranking": ("digest.view_fittedmodel", _ranking_card),
-        "leavers": (figures_permission, lambda: _leavers_card(now)),
-        "plots": (figures_permission, lambda: _plots(request, today, sections)),
+    user = request.user
+    makers = {
+        "digest.view_harvest": {"sources": _sources_card},
+        "digest.view_figures": {
+            "subscribers": _subscribers_card,
+            "letters": _letters_card,
+            "leavers": _leavers_card,
+        },
+        "digest.view_paper": {"papers": _papers_card},
+        "digest.view_fittedmodel": {"ranking": _ranking_card},
     }
-    sections: dict[str, Any] = {}
-    for name, (permission, make_section) in makers.items():
-        if request.user.has_perm(permission):
-            sections[name] = make_section()
-    for card in CARD_NAMES & sections.keys():
-        for row in sections[card]["rows"]:
-            row["url"] = url_if_allowed(request.user, row["url"])
-    if request.user.has_perms(FIELDS_PERMISSIONS):
-        sections["steps"] = _first_steps(request)
-    plots = sections.pop("plots", {})
-    return context | {"title": "Today", "may_see": bool(sections)} | sections | plots
+    cards: dict[str, Any] = {}
+    for permission, makers_of_cards in makers.items():
+        if user.has_perm(permission):
+            cards |= {name: make(now) for name, make in makers_of_cards.items()}
+    for card in cards.values():
+        for row in card["rows"]:
+            row["url"] = url_if_allowed(user, row["url"])
+    context |= {"title": "Today"} | cards
+    if user.has_perm("digest.view_alarm"):
+        context["problems"] = [_problem(user, finding) for finding in alarms.find(now)]
+    if user.has_perms(FIELDS_PERMISSIONS):
+        context |= _first_steps(request)
+    if user.has_perm("digest.view_figures"):
+        context |= _plots(request, timezone.localdate(now), cards)
+    context["may_see"] = not context.keys().isdisjoint([*cards, "problems", "steps"])
+    return context
 
 
 def _first_steps(request):
-    """Return the steps that make an installation useful, or nothing once all are done."""
+    """Return which steps that make an installation useful are done, until all are."""
     has_subscribers = Subscriber.objects.exists()
-    topic_log, sending_log = (
-        LogEntry.objects.filter(content_type=get_content_type_for_model(model))
-        for model in (Topic, Sending)
-    )
-    has_fields = has_subscribers or topic_log.exists()
-    accepted_letters = Letter.objects.filter(state=Letter.State.ACCEPTED)
-    is_tested = sending_log.filter(change_message=TEST_SENT).exists() or accepted_letters.exists()
-    steps = [  # Name, whether it is done, what to do, and a button.
-        (
-            "Choose fields of research",
-            has_fields,
-            "What do your readers work on? This creates topics to choose from, and switches on the "
-            "sources that have the papers. You can change both later.",
-            *("", ""),
-        ),
-        ("Fetch papers", Paper.objects.exists(), "Workers do so every day.", *FETCH),
-        (
-            "Connect a mail server, and send a test email",
-            is_tested and not settings.EMAIL_URL.startswith("file:"),
-            "Set EMAIL_URL (docs/email.md). Without it, emails are written to files.",
-            *("Send test email", "subscriptions_sending_test"),
-        ),
-        (
-            "Set the public address",
-            urlsplit(settings.SITE_URL).hostname not in LOCAL_HOSTS,
-            f"Links in emails lead to {settings.SITE_URL}: set SITE_URL (docs/install.md).",
-            *("", ""),
-        ),
-        (
-            "Invite the first subscriber",
-            has_subscribers,
-            "Or give the address of the site to your readers, who sign up themselves.",
-            *("Invite", "subscriptions_subscriber_invite"),
-        ),
-    ]
-    if all(is_done for _, is_done, *_ in steps):
-        return []
-    step_rows = [
-        {"name": name, "is_done": is_done, "hint": hint, "words": button}
-        | {"url": url_if_allowed(request.user, page and reverse(f"admin:{page}"))}
-        | {"asks": not page.endswith("_invite")}  # Which is a page, and no dialog.
-        for name, is_done, hint, button, page in steps
-    ]
-    if not has_fields:
-        step_rows[0]["form"] = FieldsForm(request, initial={"chosen": []})
-    return step_rows
-
-
-def _problems(user, now):
-    """Return what is wrong, each with a button that the user may press, or a hint."""
-    sending = status.sending_status(now)
-    problems = [] if sending.grade == "on" else [("breaker", "", sending.text)]
-    shown_alarms = [a for a in alarms.known_alarms(now) if a.name not in SHOWN_ELSEWHERE]
-    problems += [(alarm.name, alarm.subject, alarm.text) for alarm in shown_alarms]
-    last_runs = health.last_harvests()
-    titles = registry.titles(last_runs)
-    alarmed_sources = {subject for name, subject, _ in problems if name == "source"}
-    for source, run in last_runs.items():
-        if run and run.state == Harvest.State.FAILED and source not in alarmed_sources:
-            text = f"The last import from {titles[source]} failed. {run.result}"
-            problems.append(("source", source, text))
-    if heartbeats.last_beat(heartbeats.TICK) is None:
-        problems.append(("beat", "", "Nothing is planned or sent yet: no worker has run."))
-    return [_problem(user, *problem) for problem in problems]
-
-
-def _problem(user, name, subject, text):
-    problem = {"text": text, "hint": HINTS.get(name, "")}
-    button, admin_page, *query = REMEDIES.get(name, ("", ""))
-    if name == "source":
-        button, query = "Retry", [f"source={subject}"]
-    if admin_page:
-        url = "?".join([reverse(f"admin:{admin_page}"), *query])
-        opens_dialog = not admin_page.endswith("_changelist")
-        problem |= {"words": button, "asks": opens_dialog, "url": url_if_allowed(user, url)}
-    return problem
-
-
-def _invariants(user):
-    """Return the violated invariants, with links to rows that the user may see."""
-    violations = {}
-    for alarm in Alarm.objects.standing().filter(name="promises"):
-        count, kind, ids = invariants.VIOLATION_TEXT.search(alarm.text).groups()
-        url, rows = f"admin:subscriptions_{kind}_change", []
-        if user.has_perm(f"subscriptions.view_{kind}"):
-            rows = [(pk, reverse(url, args=[pk])) for pk in ids.split(", ")]
-        violations[alarm.subject] = {"count": count, "kind": ROW_NAMES[kind], "rows": rows}
-    checks = [(rule.sentence, violations.get(rule.name)) for rule in invariants.INVARIANTS]
-    checks.sort(key=lambda check: check[1] is None)
-    return {
-        "checks": checks,
-        "count": len(checks),
-        "kept": len(checks) - len(violations),
-        "violated": len(violations),
-        "checked_at": heartbeats.last_beat(heartbeats.INVARIANTS),
+    sent_tests = LogEntry.objects.filter(change_message=TEST_SENT)
+    is_tested = Letter.objects.filter(state=Letter.State.ACCEPTED).exists() or sent_tests.exists()
+    topic_type = get_content_type_for_model(Topic)
+    steps = {
+        "fields": has_subscribers or LogEntry.objects.filter(content_type=topic_type).exists(),
+        "papers": Paper.objects.exists(),
+        "mail": is_tested and not settings.EMAIL_URL.startswith("file:"),
+        "site": urlsplit(settings.SITE_URL).hostname not in LOCAL_HOSTS,
+        "people": has_subscribers,
     }
+    if all(steps.values()):
+        return {"steps": {}}
+    form = None if steps["fields"] else FieldsForm(request, initial={"chosen": []})
+    return {"steps": steps, "fields_form": form, "site_url": settings.SITE_URL}
+
+
+def _problem(user, finding):
+    """Return what is wrong, with a button if the user may press it."""
+    button = finding.check.button
+    if button is None:
+        return {"text": finding.text}
+    url = reverse(f"admin:{button.page}") + button.query.format(finding.subject)
+    asks = not button.page.endswith("_changelist")
+    url = url_if_allowed(user, url)
+    return {"text": finding.text, "words": button.words, "url": url, "asks": asks}
 
 
 def _plots(request, today, cards):
@@ -194,7 +104,6 @@ def _plots(request, today, cards):
         "plots": [(plot, url_if_allowed(request.user, plot.kind.url)) for plot in plots],
         "periods": charts.PERIODS,
         "period": period,
-        "chart_options": charts.OPTIONS,
         "today": today,
         "counted_at": DailyCount.objects.aggregate(at=Max("counted_at"))["at"],
     }
@@ -239,12 +148,13 @@ def _subscribers_card(now):
     return {"text": summary, "rows": rows, "counts": counts}
 
 
-def _letters_card(day):
+def _letters_card(now):
     """Return the letters created on this day (UTC), by state and the beginning of the reason."""
     reason_start = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
     # Accepted letters have no reason: to look for it would double the time.
     reason_start = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=reason_start)
-    letters = db.rows_since(Letter, "created_at", datetime.combine(day, time.min, UTC))
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    letters = db.rows_since(Letter, "created_at", midnight)
     groups = list(letters.values_list("state", reason_start).annotate(Count("pk")))
     order = list(Letter.State)
     groups.sort(key=lambda group: (order.index(group[0]), group[1]))
@@ -259,23 +169,23 @@ def _letters_card(day):
     return {"text": summary, "rows": rows, "counts": counts}
 
 
-def _papers_card(today):
-    days = Paper.objects.order_by("-day").values_list("day", flat=True)
-    latest_day = days.filter(day__lte=today + timedelta(days=1)).first()
-    day_count, new_count = days.filter(day=today).count(), Paper.objects.new_on(today).count()
+def _papers_card(now):
+    today = timezone.localdate(now)
+    latest = Paper.objects.filter(day__lte=today + timedelta(days=1)).order_by("-day").first()
     url = reverse("admin:digest_paper_changelist")
+    day_count = Paper.objects.filter(day=today).count()
     rows = [
         _row("Today", day_count, f"{url}?day_from={today}&day_to={today}"),
-        _row(f"Last {settings.NEW_DAYS} days", new_count, url),
+        _row(f"Last {settings.NEW_DAYS} days", Paper.objects.new_on(today).count(), url),
     ]
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
-    latest_text = date_format(latest_day) if latest_day else "none yet"
+    latest_text = date_format(latest.day) if latest else "none yet"
     return {"text": f"Latest papers: {latest_text}", "rows": rows}
 
 
-def _ranking_card():
+def _ranking_card(now):
     url, model = reverse("admin:subscriptions_topic_changelist"), FittedModel.objects.first()
     topics = _row("Built-in topics", Topic.objects.curated().count(), url)
     if model is None:

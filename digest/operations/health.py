@@ -1,7 +1,6 @@
 """The state of the service in sentences: what keeps it from working, and what degrades it."""
 
 import tempfile
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from django.db.utils import InternalError
 
 from digest.models import Harvest
 from digest.numbers import counted
-from digest.operations import alarms
 from digest.papers import registry
-from subscriptions.delivery import circuit_breaker
 
 WRITE_BYTES = 1_000_000  # More than one request writes to SQLite's file and log.
 
@@ -68,17 +65,17 @@ def explain_error(error: DatabaseError) -> str:
     if "unsupported startup parameter" in message:  # PgBouncer refuses our time-outs so.
         return (
             f"DATABASE_URL leads to a pooler ({message}): add ?pool_mode=transaction, as "
-            f"docs/install.md explains."
+            "docs/install.md explains."
         )
     if any(words in message for words in ("malformed", "file is not a database")):
         return (
             f"The database is damaged ({message}): stop the service and restore a backup, as "
-            f"docs/maintenance.md explains."
+            "docs/maintenance.md explains."
         )
     if "readonly database" in message:  # SQLite's file, or its folder.
         return (
             f"The database is not writable ({message}): give all files in {settings.DATA_DIR} to "
-            f"the user that runs Paperboy."
+            "the user that runs Paperboy."
         )
     return f"The database does not answer ({message})."
 
@@ -106,33 +103,3 @@ def last_harvests() -> dict[str, Harvest | None]:
     """Return the last daily run of each source, without backfills."""
     daily = Harvest.objects.filter(since=None)
     return {source: daily.filter(source=source).first() for source in registry.enabled()}
-
-
-#: What visitors may know of an alarm. `degradations` describes the other alarms itself.
-PUBLIC_ALARMS = {
-    "beat": "The scheduler has not run for some minutes.",
-    "planning": "Digests are late.",
-    "letters": "Emails are late.",
-    "uncertain": "The outcome of some emails is unknown.",
-    "promises": "A delivery invariant is violated.",
-    "refused": "Many emails are rejected.",
-    "disk": "A disk is nearly full.",
-}
-
-
-def degradations(now: datetime) -> list[str]:
-    """Return what is wrong while the service works. Visitors may read it: no causes."""
-    active = alarms.known_alarms(now)
-    names = {alarm.name for alarm in active}
-    sentences = [] if is_writable() else ["Nothing can be saved and no emails are sent now."]
-    sentences += [alarm.text for alarm in active if alarm.name == "papers"]
-    last_runs = last_harvests()
-    titles = registry.titles(last_runs)
-    for source, run in last_runs.items():
-        if run is not None and run.state == Harvest.State.FAILED:
-            time = f"{run.touched_at:%-d %B %Y at %H:%M} UTC"
-            text = f"The last import from {titles[source]} failed, on {time}: see the admin panel."
-            sentences.append(text)
-    if circuit_breaker.current().wait_reason(now):
-        sentences.append("No emails are sent now: see the admin panel.")
-    return sentences + [text for name, text in PUBLIC_ALARMS.items() if name in names]

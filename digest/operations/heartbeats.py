@@ -8,7 +8,7 @@ from digest.models import Heartbeat
 from subscriptions.security.hashing import keyed_hash, valid_hashes
 
 TICK = "tick"  # The minute's pass: a worker's, or cron's.
-INVARIANTS = "invariants"  # The check of the newest letters, by a worker.
+DAILY_CHECKS = "daily checks"
 MAX_TASK_LENGTH = timedelta(hours=1)
 KEY_PREFIX = "key:"
 KEY_SALT = "digest.keys"

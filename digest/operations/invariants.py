@@ -1,18 +1,29 @@
 """The invariants as queries: each finds the rows that violate one.
 
 They examine a range of letters at a time, with the rows that belong to these, so that the tables
-may have any size. Of the last two days, workers examine the NEWEST letters every five minutes, and
-the others every hour. Invariants about events hold for letters whose events are kept (see
-subscriptions/delivery/retention.py).
+may have any size. A worker examines the letters of the last two days once a day. Invariants about
+events hold for letters whose events are kept (see subscriptions/delivery/retention.py).
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, Window
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    Window,
+)
 from django.db.models.functions import Coalesce, Lag
 
 from digest.models import Digest, Pick
@@ -33,18 +44,12 @@ SWEEP_DELAY = timedelta(minutes=10)  # It runs each minute.
 CLOSING_DELAY = timedelta(minutes=45)
 CLOCK_SKEW = timedelta(minutes=1)  # Between two machines.
 RANGE_SIZE = 100_000
-NEWEST = 500_000  # Letters: some seconds of PostgreSQL.
 MAX_EXAMPLES = 5
 
 Kind, State = Letter.Kind, Letter.State
 
 
-#: Parses `InvariantResult.text`: how many rows, of which table, and the ids of some.
-VIOLATION_TEXT = re.compile(r"(?:broken|violated) by ([\d,]+) rows? \((\w+) (\d+(?:, \d+)*)")
-
-
-@dataclass(frozen=True)
-class LetterRange:
+class LetterRange(NamedTuple):
     """The letters with these ids, and the rows that belong to them.
 
     Each queryset has the bounds, because a database that has to guess them reads whole tables.
@@ -55,15 +60,15 @@ class LetterRange:
 
     @property
     def rows(self) -> QuerySet:
-        return Letter.objects.order_by().filter(pk__range=(self.low, self.high))
+        return Letter.objects.order_by().filter(pk__range=self)
 
     @property
     def events(self) -> QuerySet:
-        return LetterEvent.objects.order_by().filter(letter__gte=self.low, letter__lte=self.high)
+        return LetterEvent.objects.order_by().filter(letter__pk__range=self)
 
     @property
     def digests(self) -> QuerySet:
-        return Digest.objects.order_by().filter(letter__gte=self.low, letter__lte=self.high)
+        return Digest.objects.order_by().filter(letter__pk__range=self)
 
     def with_events(self, now) -> QuerySet:
         """Return the letters whose events are kept."""
@@ -74,19 +79,34 @@ class LetterRange:
         return Exists(self.events.filter(letter=OuterRef("pk"), **event))
 
 
-@dataclass(frozen=True)
-class Invariant:
+class Invariant(NamedTuple):
     """Something that always holds.
 
     Attributes:
-        violations: returns the rows that violate it, at a moment.
+        violations: returns the rows that violate it, at a moment. Its docstring says what holds.
         is_about_now: it is checked once, without a range of letters: an index finds the rows.
     """
 
     name: str
-    sentence: str
     violations: Callable[[LetterRange | None, datetime], QuerySet]
-    is_about_now: bool = False
+    is_about_now: bool
+
+    @property
+    def sentence(self) -> str:
+        return (self.violations.__doc__ or "").partition(".")[0]
+
+
+INVARIANTS: list[Invariant] = []
+
+
+def invariant(name, *, is_about_now=False):
+    """Add the decorated function to the invariants."""
+
+    def add(violations):
+        INVARIANTS.append(Invariant(name, violations, is_about_now))
+        return violations
+
+    return add
 
 
 @dataclass
@@ -119,40 +139,26 @@ class InvariantResult:
             self.examples += rows.order_by("pk").values_list("pk", flat=True)[:missing]
 
 
-def examine(now, since=None, newest=None) -> list[InvariantResult]:
-    """Check each invariant for all letters, those created `since`, or the `newest` of these."""
-    results = _examine_letters(_letter_ids(since, newest), now)
-    for result in results:
-        if result.invariant.is_about_now:
-            result.add(result.invariant.violations(None, now))
-    return results
-
-
-def examine_older(now, since, newest) -> list[InvariantResult]:
-    """Check the letters created since then that are not among the `newest`."""
-    older_ids = range(_letter_ids(since).start, _letter_ids(since, newest).start)
-    return _examine_letters(older_ids, now)
-
-
-def _letter_ids(since, newest=None) -> range:
-    letters = Letter.objects.order_by("pk")
-    first, last = letters.first(), letters.last()
-    if first is None:
-        return range(0)
-    begin, end = first.pk, last.pk + 1
-    if since is not None:
-        begin = db.first_id_since(Letter, "created_at", since - db.SLACK)
-    return range(begin if newest is None else max(begin, end - newest), end)
-
-
-def _examine_letters(ids, now) -> list[InvariantResult]:
+def examine(now, since=None) -> list[InvariantResult]:
+    """Check each invariant for all letters, or those created `since`."""
     results = [InvariantResult(invariant) for invariant in INVARIANTS]
-    for first_id in range(ids.start, ids.stop, RANGE_SIZE):
-        letters = LetterRange(first_id, min(first_id + RANGE_SIZE, ids.stop) - 1)
-        for result in results:
-            if not result.invariant.is_about_now:
-                result.add(result.invariant.violations(letters, now))
+    ranges = list(_letter_ranges(since))
+    for result in results:
+        invariant = result.invariant
+        for letters in [None] if invariant.is_about_now else ranges:
+            result.add(invariant.violations(letters, now))
     return results
+
+
+def _letter_ranges(since) -> Iterator[LetterRange]:
+    ids = Letter.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    if ids["last"] is None:
+        return
+    first_id = ids["first"]
+    if since is not None:
+        first_id = db.first_id_since(Letter, "created_at", since - db.SLACK)
+    for low in range(first_id, ids["last"] + 1, RANGE_SIZE):
+        yield LetterRange(low, low + RANGE_SIZE - 1)
 
 
 # ---- Every day ends in a state
@@ -173,11 +179,15 @@ def overdue(now, delay: timedelta) -> QuerySet:
     return Subscriber.objects.due(now - wait).exclude(Exists(resendable_letters))
 
 
+@invariant("planned", is_about_now=True)
 def _not_planned(_, now):
+    """Digests are planned on time."""
     return overdue(now, MAX_PLANNING_DELAY)
 
 
+@invariant("due", is_about_now=True)
 def _never_due(_, now):
+    """Every active subscriber has a next digest date."""
     # Digest days come at least once a week, except for dates that a time zone leaves out.
     is_paused = Q(paused_until__gte=now.date() - timedelta(days=1))
     exceeds_month = Q(is_monthly=False) | Q(next_due_at__gt=now + MAX_NEXT_MONTHLY)
@@ -185,14 +195,20 @@ def _never_due(_, now):
     return Subscriber.objects.subscribed().filter(Q(next_due_at=None) | is_too_late)
 
 
+@invariant("ended", is_about_now=True)
 def _open_too_long(_, now):
+    """No email stays open after its day."""
     if not circuit_breaker.is_on_since(now - CLOSING_DELAY):  # While stopped, letters stay open.
         return Letter.objects.none()
     return Letter.objects.open().filter(closes_at__lt=now - CLOSING_DELAY)
 
 
+@invariant("held", is_about_now=True)
 def _stuck(_, now):
-    """Find letters with an expired lease, an overdue lookup, or no time for either."""
+    """No email is stuck with a worker or a lookup.
+
+    Find letters with an expired lease, an overdue lookup, or no time for either.
+    """
     is_held = Q(state__in=[State.CLAIMED, State.TRANSMITTING])
     is_held &= Q(lease_until=None) | Q(lease_until__lt=now - SWEEP_DELAY)
     is_unscheduled = Q(state=State.PLANNED, next_try_at=None)
@@ -201,16 +217,22 @@ def _stuck(_, now):
     return Letter.objects.open().filter(is_held | is_unscheduled | is_lost)
 
 
+@invariant("moments")
 def _end_without_moment(letters, now):
+    """Every finished email has an end time."""
     is_ended = ~Q(state__in=Letter.OPEN)
     return letters.rows.filter(is_ended & Q(ended_at=None) | ~is_ended & Q(ended_at__isnull=False))
 
 
+@invariant("reasons")
 def _end_without_reason(letters, now):
+    """Every unsent email has a reason."""
     return letters.rows.filter(state__in=[State.SKIPPED, State.FAILED, State.MISSED], reason="")
 
 
+@invariant("days")
 def _day_without_digest(letters, now):
+    """Every digest has one email of the same day."""
     own_digests = letters.digests.filter(letter=OuterRef("pk"))
     lacks_digest = Q(day__isnull=False) & ~Exists(own_digests.filter(day=OuterRef("day")))
     return letters.rows.filter(lacks_digest | Q(day=None) & Exists(own_digests))
@@ -219,12 +241,17 @@ def _day_without_digest(letters, now):
 # ---- One letter
 
 
+@invariant("once")
 def _resent_twice(letters, now):
+    """No email is resent more than once."""
     return letters.rows.filter(repeats__gt=1)
 
 
+@invariant("counted")
 def _uncounted_retries(letters, now):
-    """Find letters with more attempts after an uncertain one than were counted.
+    """Every resend is counted.
+
+    Find letters with more attempts after an uncertain one than were counted.
 
     Such an attempt is a resend, or a failed attempt if the mail server surely has nothing.
     """
@@ -236,7 +263,9 @@ def _uncounted_retries(letters, now):
     return letters.rows.filter(pk__in=uncounted_retries.values("letter"))
 
 
+@invariant("bytes", is_about_now=True)
 def _bytes_lost(_, now):
+    """Every email that may be resent has its stored text."""
     # After the final check, a letter may have to be sent again with the same bytes.
     is_stored = Exists(MimeBatch.objects.filter(pk=OuterRef("mime_batch")))
     return Letter.objects.open().exclude(mime_size=0).filter(~is_stored)
@@ -245,8 +274,11 @@ def _bytes_lost(_, now):
 # ---- One digest a day
 
 
+@invariant("apart")
 def _sent_too_soon(letters, now):
-    """Find digests that were sent too soon before or after the digest of an earlier day.
+    """No duplicate digest within six hours.
+
+    Find digests that were sent too soon before or after the digest of an earlier day.
 
     After a move to a time zone with an earlier date, the dates may be in the other order. The
     earlier digest is looked up by the index on subscriber and day: it may have any id.
@@ -266,8 +298,11 @@ def _sent_too_soon(letters, now):
 # ---- No digest after an unsubscribe
 
 
+@invariant("leavers")
 def _sent_after_unsubscribe(letters, now):
-    """Find letters that were sent after the unsubscribe.
+    """No email is sent after unsubscribing.
+
+    Find letters that were sent after the unsubscribe.
 
     By time and, if the goodbye's events are kept, by their order: `tick --now` sets the time.
     """
@@ -288,7 +323,9 @@ def _sent_after_unsubscribe(letters, now):
 # ---- No paper is lost (that none is sent twice is a constraint)
 
 
+@invariant("picks")
 def _unreleased_picks(letters, now):
+    """Unsent digests release their papers."""
     # A letter that was resent, or whose outcome is unknown, may have arrived: its picks stay.
     was_never_sent = Q(repeats=0) & (
         Q(state__in=[State.SKIPPED, State.MISSED])
@@ -302,7 +339,9 @@ def _unreleased_picks(letters, now):
 # ---- Letters and their events agree
 
 
+@invariant("claims")
 def _attempts_unclaimed(letters, now):
+    """Every attempt was claimed by one worker."""
     # Claims are counted among the events alone: a join with all letters takes five times as long.
     claims = letters.events.filter(new_state=State.CLAIMED).values("letter")
     claims = claims.annotate(claims=Count("pk"))
@@ -311,13 +350,17 @@ def _attempts_unclaimed(letters, now):
     return letters.with_events(now).filter(is_miscounted | was_never_claimed)
 
 
+@invariant("states")
 def _contradicting_last_step(letters, now):
+    """The state of every email matches its last step."""
     events = letters.events.filter(letter=OuterRef("pk")).order_by("-pk")
     last_state = Coalesce(Subquery(events.values("new_state")[:1]), Value("nowhere"))
     return letters.with_events(now).annotate(last=last_state).filter(~Q(state=F("last")))
 
 
+@invariant("steps")
 def _broken_sequences(letters, now):
+    """The steps of every email form an unbroken sequence."""
     # The first event begins with no state, each other with that of the event before.
     lag = Lag("new_state", default=Value(""))
     previous_state = Window(lag, partition_by="letter", order_by="pk")
@@ -326,31 +369,12 @@ def _broken_sequences(letters, now):
     return letters.rows.filter(pk__in=misplaced_events.values("letter"))
 
 
+@invariant("proofs")
 def _accepted_without_proof(letters, now):
+    """Every sent email has the mail server's reply."""
     # An acceptance that a lookup found has a note in its event.
     no_reply = Q(last_reply="") | Q(message_id="") | Q(frozen_at=None)
     lacks_proof = no_reply | ~letters.has_event(new_state=State.TRANSMITTING)
     accepted = letters.events.filter(letter=OuterRef("pk"), new_state=State.ACCEPTED)
     was_looked_up = Exists(accepted.exclude(note=""))
     return letters.with_events(now).filter(lacks_proof & ~was_looked_up, state=State.ACCEPTED)
-
-
-INVARIANTS = [
-    Invariant("planned", "Digests are planned on time", _not_planned, True),
-    Invariant("due", "Every active subscriber has a next digest date", _never_due, True),
-    Invariant("ended", "No email stays open after its day", _open_too_long, True),
-    Invariant("held", "No email is stuck with a worker or a lookup", _stuck, True),
-    Invariant("moments", "Every finished email has an end time", _end_without_moment),
-    Invariant("reasons", "Every unsent email has a reason", _end_without_reason),
-    Invariant("days", "Every digest has one email of the same day", _day_without_digest),
-    Invariant("once", "No email is resent more than once", _resent_twice),
-    Invariant("counted", "Every resend is counted", _uncounted_retries),
-    Invariant("apart", "No duplicate digest within six hours", _sent_too_soon),
-    Invariant("bytes", "Every email that may be resent has its stored text", _bytes_lost, True),
-    Invariant("leavers", "No email is sent after unsubscribing", _sent_after_unsubscribe),
-    Invariant("picks", "Unsent digests release their papers", _unreleased_picks),
-    Invariant("claims", "Every attempt was claimed by one worker", _attempts_unclaimed),
-    Invariant("steps", "The steps of every email form an unbroken sequence", _broken_sequences),
-    Invariant("states", "The state of every email matches its last step", _contradicting_last_step),
-    Invariant("proofs", "Every sent email has the mail server's reply", _accepted_without_proof),
-]

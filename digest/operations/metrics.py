@@ -21,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamil
 
 from digest.models import Alarm, Feedback, Harvest
 from digest.operations import alarms, health, heartbeats, invariants
+from digest.operations.checks import service
 from digest.papers import coverage
 from subscriptions import db
 from subscriptions.delivery import circuit_breaker, clock
@@ -35,17 +36,14 @@ State = Letter.State
 HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
-def _gauge(name, values: dict[str, float], label="") -> Metric:
-    """Return a gauge, with one value for each value of its label."""
+def _gauge(name, values, label="") -> Metric:
+    """Return a gauge with one value, or with one for each value of its label."""
     metric = GaugeMetricFamily(f"paperboy_{name}", HELP[name], labels=[label] if label else [])
+    if not label:
+        values = {} if values is None else {"": values}
     for label_value, value in values.items():
         metric.add_metric([label_value] if label else [], value)
     return metric
-
-
-def _single(name, value) -> list[Metric]:
-    """Return a gauge without a label, or none if the value is unknown."""
-    return [] if value is None else [_gauge(name, {"": value})]
 
 
 # ---- Frequent metrics
@@ -54,41 +52,43 @@ def _single(name, value) -> list[Metric]:
 def _letters(now):
     yield _gauge("letters", _counts(Letter.objects.open(), "state", Letter.OPEN), "state")
     oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
-    yield from _single("oldest_due_letter_seconds", _seconds(now, oldest) if oldest else 0)
+    yield _gauge("oldest_due_letter_seconds", _seconds(now, oldest or now))
     row = circuit_breaker.current()
-    yield from _single("sending_stopped", bool(row.stopped_at))
-    yield from _single("breaker_failures", row.failures)
+    yield _gauge("sending_stopped", bool(row.stopped_at))
+    yield _gauge("breaker_failures", row.failures)
 
 
 def _planning(now):
     due = invariants.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
-    yield from _single("digests_due", due["count"])
-    yield from _single("planning_lag_seconds", _seconds(now, due["at"]) if due["at"] else 0)
+    yield _gauge("digests_due", due["count"])
+    yield _gauge("planning_lag_seconds", _seconds(now, due["at"] or now))
     last_tick = heartbeats.last_beat(heartbeats.TICK)
-    yield from _single("tick_age_seconds", _seconds(now, last_tick) if last_tick else None)
+    yield _gauge("tick_age_seconds", _seconds(now, last_tick) if last_tick else None)
 
 
 def _sources(now):
-    last_runs = health.last_harvests()
-    successes = Harvest.objects.filter(since=None, state=Harvest.State.DONE)
-    last_successes = {source: successes.filter(source=source).first() for source in last_runs}
-    ages = {name: _seconds(now, run.touched_at) for name, run in last_successes.items() if run}
-    failed = {name: run.state == Harvest.State.FAILED for name, run in last_runs.items() if run}
+    daily = Harvest.objects.filter(since=None)
+    failed, ages = {}, {}
+    for source, run in health.last_harvests().items():
+        if run is not None:
+            failed[source] = run.state == Harvest.State.FAILED
+        if success := daily.filter(source=source, state=Harvest.State.DONE).first():
+            ages[source] = _seconds(now, success.touched_at)
     yield _gauge("harvest_age_seconds", ages, "source")
     yield _gauge("harvest_failed", failed, "source")
-    if (receipt := coverage.receipt(now)) is not None:
-        yield from _single("papers_announced", receipt.announced)
-        yield from _single("papers_had", receipt.had)
-        yield from _single("papers_verified", receipt.is_verified)
+    if receipt := coverage.receipt(now):
+        yield _gauge("papers_announced", receipt.announced)
+        yield _gauge("papers_had", receipt.had)
+        yield _gauge("papers_verified", receipt.is_verified)
 
 
 def _alarms(now):
-    yield _gauge("alarms", _counts(Alarm.objects.standing(), "name", alarms.NAMES), "name")
+    yield _gauge("alarms", _counts(Alarm.objects.standing(), "name", alarms.names()), "name")
 
 
 def _broker(now):
     sizes = _queue_lengths()
-    yield from _single("broker_up", sizes is not None)
+    yield _gauge("broker_up", sizes is not None)
     yield _gauge("queue_length", sizes or {}, "queue")
 
 
@@ -110,7 +110,7 @@ def _queue_lengths():
 
 
 def _disk(now):
-    yield from _single("disk_free_bytes", alarms.disk_of_data().free)
+    yield _gauge("disk_free_bytes", service.disk_of_data().free)
 
 
 # ---- Rare metrics
@@ -140,24 +140,23 @@ def _deliveries(now):
     letters = db.rows_since(Letter, "created_at", now - DAY).order_by()
     accepted, sent = letters.filter(state=State.ACCEPTED), letters.filter(left_at__isnull=False)
     lags = accepted.filter(day__isnull=False).annotate(lag=F("ended_at") - F("created_at"))
-    lags, count = lags.order_by("lag").values_list("lag", flat=True), lags.count()
-    summary = SummaryMetricFamily(  # No other type may have quantiles.
-        "paperboy_letter_lag_seconds",
-        "Time from planning to acceptance by the mail server, in 24 hours.",
-    )
+    lags = lags.order_by("lag").values_list("lag", flat=True)
+    count = lags.count()
+    name = "paperboy_letter_lag_seconds"
+    summary = SummaryMetricFamily(name, HELP["letter_lag_seconds"])  # It alone has quantiles.
     for quantile, index in {"0.5": count // 2, "0.99": count * 99 // 100}.items():
         for lag in lags[index : index + 1]:
-            summary.add_sample(summary.name, {"quantile": quantile}, lag.total_seconds())
+            summary.add_sample(name, {"quantile": quantile}, lag.total_seconds())
     yield summary
     # With the bounds, or a database that has to guess them reads the whole table.
     since = db.first_id_since(Letter, "created_at", now - DAY - db.SLACK)
     uncertain_events = LetterEvent.objects.filter(letter__gte=since, new_state=State.UNCERTAIN)
     unknown_letters = sent.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
-    yield from _single("letters_accepted_last_day", accepted.count())
+    yield _gauge("letters_accepted_last_day", accepted.count())
     uncertain_letters = sent.filter(pk__in=uncertain_events.values("letter"))
-    yield from _single("letters_doubted_last_day", uncertain_letters.count())
-    yield from _single("letters_repeated_last_day", sent.filter(repeats__gt=0).count())
-    yield from _single("letters_unknown_last_day", unknown_letters.count())
+    yield _gauge("letters_doubted_last_day", uncertain_letters.count())
+    yield _gauge("letters_repeated_last_day", sent.filter(repeats__gt=0).count())
+    yield _gauge("letters_unknown_last_day", unknown_letters.count())
 
 
 # ---- Cache and text format
@@ -173,10 +172,10 @@ def _frequent() -> list[Metric]:
 
 def _rare() -> list[Metric]:
     """Return these metrics, without those whose query failed."""
-    now, metrics = clock.database_now(), []
+    metrics = []
     for collect in RARE:
         try:
-            metrics += collect(now)
+            metrics += collect(clock.database_now())
         except Error:
             logger.exception("Metrics failed: %s", collect.__name__.strip("_"))
     return metrics

@@ -39,7 +39,7 @@ def migrate(write: Callable[[str], None]) -> None:
         if reasons := health.reasons_not_ready(in_full=True):
             raise CommandError(
                 f"{' '.join(reasons)} DATABASE_URL leads to a pooler. Run this with the address of "
-                f"PostgreSQL itself, without pool_mode."
+                "PostgreSQL itself, without pool_mode."
             )
         return
     with _migration_lock(write):

@@ -6,7 +6,7 @@ from django.http import Http404, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
-from digest.operations import health
+from digest.operations import alarms, health
 from digest.views.access import public_page
 
 
@@ -24,13 +24,15 @@ def robots(request):
 def ready(request):
     """Readiness probe: 200 if the service can work, else 503 with reasons.
 
-    Stale sources are reported as degraded.
+    What is wrong while it works is reported as degraded.
     """
     reasons = health.reasons_not_ready() or health.reasons_not_writable()
+    findings = [] if reasons else alarms.find(timezone.now())
+    texts = [finding.public_text for finding in findings if finding.check.severity != "note"]
     body = {
         "status": "not ready" if reasons else "ready",
         "reasons": reasons,
-        "degraded": [] if reasons else health.degradations(timezone.now()),
+        "degraded": list(dict.fromkeys(texts)),
     }
     return JsonResponse(body, status=503 if reasons else 200)
 

@@ -29,7 +29,7 @@ from django.utils import timezone
 
 from digest import models
 from digest.indexing import index_store
-from digest.operations import alarms, daily_stats, heartbeats
+from digest.operations import daily_stats, heartbeats
 from digest.papers import registry, summaries
 from digest.personalization import (
     feedback,
@@ -311,7 +311,8 @@ def _note_operations(at):
     models.Response.objects.create(key="1", url=url, headers=headers, body=b"x", fetched_at=at)
     heartbeats.beat(heartbeats.TICK, at)
     heartbeats.record_key(at)
-    alarms.record([alarms.ActiveAlarm("sources", "Hugging Face fails.", "huggingface")], at)
+    fields = {"raised_at": at, "holds_until": at, "text": "Hugging Face fails."}
+    models.Alarm.objects.create(name="source", subject="huggingface", **fields)
     circuit_breaker.stop("ada", at)
     circuit_breaker.resume("ada", at + MINUTE)
 

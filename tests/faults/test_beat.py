@@ -54,5 +54,5 @@ def test_cron_needs_neither_beat_nor_redis(late):
     began = time.monotonic()
     said = late.manage("tick")
     assert time.monotonic() - began < 60
-    assert f"Delivered {PEOPLE} of {PEOPLE}" in said
+    assert f"Sent {PEOPLE} of {PEOPLE}" in said
     assert_each_got_one(late)

@@ -9,7 +9,7 @@ from digest.numbers import counted
 from digest.operations import alarms, doctor, invariants
 from subscriptions.notices.probe import send_test_email
 
-SIGNS = {"ok": "✓", "note": "·", "wrong": "✗"}
+SIGNS = {"ok": "✓", "note": "·", "wrong": "✗", "alarm": "✗"}
 
 
 class Command(BaseCommand):
@@ -32,26 +32,28 @@ class Command(BaseCommand):
 
     def handle(self, *, check_invariants, send_to, sound_alarm, **options):
         now = timezone.now()
-        problem_count, has_database = 0, True
+        self.problem_count = 0
+        has_database = True
         for finding in doctor.examine(now):
-            problem_count += finding.grade == "wrong"
-            has_database &= (finding.name, finding.grade) != ("database", "wrong")
-            self.stdout.write(f"{SIGNS[finding.grade]} {finding.name + ':':<15} {finding.text}")
+            self._report(finding.grade, finding.name, finding.text)
+            has_database &= (finding.name, finding.grade) != ("database", "alarm")
         if check_invariants and has_database:
-            for result in invariants.examine(now):
-                problem_count += result.count > 0
-                sign = SIGNS["wrong" if result.count else "ok"]
-                self.stdout.write(f"{sign} {result.invariant.sentence}: {result.text}")
+            for violation in invariants.examine(now):
+                grade = "wrong" if violation.count else "ok"
+                self._report(grade, violation.invariant.sentence, violation.text)
         if send_to:  # Directly: it has no subscriber.
-            problem_count += self._report_test("test email", *send_test_email(send_to, now))
+            is_sent, text = send_test_email(send_to, now)
+            self._report("ok" if is_sent else "wrong", "test email", text)
         if sound_alarm:  # Errors are logged.
-            is_sent = bool(settings.ALARM_WEBHOOK) and alarms.send(["[test] Nothing is wrong."])
-            text = "accepted" if is_sent else "not accepted: check ALARM_WEBHOOK and the log"
-            problem_count += self._report_test("test alarm", is_sent, text)
-        if problem_count:
-            raise CommandError(f"{counted(problem_count, 'problem')} found.", returncode=1)
+            if settings.ALARM_WEBHOOK and alarms.send(["[test] Nothing is wrong."]):
+                self._report("ok", "test alarm", "accepted")
+            else:
+                text = "not accepted: check ALARM_WEBHOOK and the log"
+                self._report("wrong", "test alarm", text)
+        if self.problem_count:
+            problems = counted(self.problem_count, "problem")
+            raise CommandError(f"{problems} found: see docs/maintenance.md.", returncode=1)
 
-    def _report_test(self, label, is_sent, text):
-        """Print the result of a test. Return the number of problems."""
-        self.stdout.write(f"{SIGNS['ok' if is_sent else 'wrong']} {label + ':':<15} {text}")
-        return int(not is_sent)
+    def _report(self, grade, name, text):
+        self.problem_count += SIGNS[grade] == "✗"
+        self.stdout.write(f"{SIGNS[grade]} {name + ':':<15} {text}")

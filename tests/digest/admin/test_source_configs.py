@@ -186,11 +186,11 @@ FIELDS = reverse("admin:subscriptions_topic_use_fields")
 
 def test_dashboard_asks_for_fields_until_chosen(panel):
     starter_topics.make_topics()
-    form = panel.get(reverse("admin:index")).context["steps"][0]["form"]
+    form = panel.get(reverse("admin:index")).context["fields_form"]
     assert not any(box.data["selected"] for box in form["chosen"])
     panel.post(FIELDS, {"_form_submitted": "on", "chosen": ["biology"]})
     response = panel.get(reverse("admin:index"))
-    assert "form" not in response.context["steps"][0]
+    assert response.context["fields_form"] is None
     assert "Use these fields" not in response.text
 
 

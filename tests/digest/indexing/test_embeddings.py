@@ -13,10 +13,10 @@ from digest.indexing import embeddings
 from digest.indexing.encoder import MODULES, POOLING, PROMPTS, Encoder, EncoderError, paper_text
 from digest.models import Paper, PaperEmbedding
 from digest.models.locks import Lease
-from digest.operations import doctor as checkup
 from tests.factories import make
 from tests.factories.make import DAY, NOW
 from tests.helpers import services
+from tests.helpers.checks import result
 
 pytestmark = pytest.mark.django_db
 PROMPT = {"query": "the question: ", "document": ""}
@@ -60,11 +60,6 @@ def real(tmp_path_factory):
 
 def titles(encoder):
     return [text.partition("\n")[0] for text in encoder.texts]
-
-
-def doctor():
-    result = next(one for one in checkup.examine(NOW) if one.name == "embeddings")
-    return result.grade, result.text
 
 
 # ---- The model
@@ -175,7 +170,7 @@ def test_missing_packages_disable_embeddings(settings, monkeypatch, caplog):
     assert [record.message for record in caplog.records] == [
         f"Papers are ranked without embeddings: {advice}"
     ]
-    grade, message = doctor()
+    grade, message = result("embeddings")
     assert (grade, message.startswith(advice)) == ("wrong", True)
     with pytest.raises(CommandError, match="uv sync --group semantic"):
         call_command("embed")
@@ -187,7 +182,7 @@ def test_nothing_is_loaded_without_setting(caplog):
     tasks.embed_new_papers()
     tasks.delete_old_rows()
     assert not PaperEmbedding.objects.exists()
-    assert doctor()[0] == "ok"
+    assert result("embeddings")[0] == "ok"
     assert not caplog.records
     with pytest.raises(CommandError, match="SEMANTIC_MODEL is empty"):
         call_command("embed")
@@ -293,11 +288,11 @@ def test_a_query_is_encoded_once(fake):
 def test_command_embeds_all_and_doctor_counts(fake, capsys):
     for ago in (0, 1, 200):
         make.paper(day=NOW.date() - ago * DAY)
-    assert doctor()[0] == "note"
-    assert doctor()[1].startswith("0 of 2 papers of the last 90 days")
+    assert result("embeddings")[0] == "note"
+    assert result("embeddings")[1].startswith("2 of 2 papers of the last 90 days have none")
     call_command("embed")
     assert capsys.readouterr().out == "2 papers embedded.\n"
-    assert doctor() == ("ok", "2 of 2 papers of the last 90 days")
+    assert result("embeddings")[0] == "ok"
     call_command("embed", "--since=2025-01-01")
     assert capsys.readouterr().out == "1 paper embedded.\n"
 

@@ -16,10 +16,11 @@ from digest import tasks
 from digest.indexing import array_file, file_storage, index_store, model_store, search
 from digest.models import ArchiveFile, FittedModel, Paper
 from digest.models.locks import Lease
-from digest.operations import doctor, retention
+from digest.operations import retention
 from digest.ranking import model as ranking_model
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, TODAY
+from tests.helpers.checks import result
 
 pytestmark = pytest.mark.django_db
 
@@ -137,18 +138,15 @@ DAMAGES = [
 
 
 def test_damaged_index_is_rejected_and_rewritten(caplog):
-    def grade():
-        return next(one for one in doctor.examine(NOW) if one.name == "search index").grade
-
-    assert grade() == "note"
+    assert result("search index")[0] == "note"
     paper = make.paper("Graph networks")
     index_store.renew(NOW)
     for number, damage in enumerate(DAMAGES):
         row = ArchiveFile.objects.first()
         ArchiveFile.objects.exclude(pk=row.pk).delete()
-        assert grade() == "ok"
+        assert result("search index")[0] == "ok"
         damage(path_of(row))
-        assert grade() == "note"
+        assert result("search index")[0] == "note"
         index_store._loaded, index_store._checked_until = None, 0.0
         caplog.clear()
         assert index_store.current() is None

@@ -40,7 +40,7 @@ def test_invalid_arguments_are_explained(arguments, answer):
 def test_doctor_finds_no_problems_after_demo(capsys):
     with pytest.raises(CommandError, match="1 problem found"):
         call_command("doctor")
-    missing = "papers:         none of the last 7 days, so digests are empty: run"
+    missing = "recent papers:  none of the last 7 days, so digests are empty: run"
     assert missing in capsys.readouterr().out
     call_command("demo", no_serve=True)
     call_command("doctor", check_invariants=True)

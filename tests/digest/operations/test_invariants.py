@@ -1,14 +1,10 @@
 """The invariants as queries: kept on a day that went well, and each found broken where it is."""
 
-import logging
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, User
-from django.urls import reverse
 
-from digest import tasks
-from digest.models import Alarm, Coverage, Digest
+from digest.models import Coverage, Digest
 from digest.operations import invariants
 from digest.planning import plan
 from subscriptions import schedule
@@ -20,11 +16,8 @@ from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 from tests.factories.planning import plan_and_send
 from tests.helpers.data_files import cases
 from tests.helpers.invariants import broken
-from tests.helpers.pages import text_of
 
 pytestmark = pytest.mark.django_db
-
-INDEX = reverse("admin:index")
 
 
 @pytest.fixture
@@ -280,60 +273,8 @@ def test_all_slices_are_checked_with_few_examples(sent, monkeypatch):
         assert violation.text.endswith(", …)")
 
 
-def test_frequent_check_skips_old_letters(sent):
+def test_daily_check_skips_old_letters(sent):
     change(sent, repeats=2, created_at=NOW - 3 * DAY)
     other = beside(sent, repeats=2)
     assert broken(NOW)["once"] == [sent.pk, other.pk]
     assert broken(NOW, NOW - invariants.RECENT)["once"] == [other.pk]
-
-
-def test_hourly_check_finds_older_violations(sent, monkeypatch, clock):
-    monkeypatch.setattr(invariants, "NEWEST", 1)
-    change(sent, repeats=2)
-    beside(sent)
-    tasks.check_invariants()
-    assert not Alarm.objects.exists()
-    tasks.check_older_invariants()
-    alarm = Alarm.objects.get()
-    assert alarm.subject == "once"
-    assert alarm.holds_until > NOW + timedelta(hours=1)
-    clock.now = NOW + MINUTE
-    monkeypatch.setattr(invariants, "NEWEST", 2)
-    tasks.check_invariants()  # Which finds it too, and would hold it for a shorter time.
-    assert Alarm.objects.get().holds_until == alarm.holds_until
-
-
-def test_broken_invariant_is_logged_once(sent, caplog):
-    change(sent, repeats=2)
-    with caplog.at_level(logging.ERROR):
-        for _ in range(2):
-            tasks.check_invariants()
-    (record,) = caplog.records
-    assert "Invariant “No email is resent more than once” (once)" in record.getMessage()
-    assert "@" not in record.getMessage()
-
-
-def test_panel_links_violations_to_rows(panel, sent):
-    assert "Delivery invariants: not checked yet" in text_of(panel.get(INDEX))
-    tasks.check_invariants()
-    text = text_of(panel.get(INDEX))
-    count = len(invariants.INVARIANTS)
-    assert f"Delivery invariants: {count}/{count} OK · checked 1 June 2026, 12:00 UTC" in text
-    change(sent, repeats=2)
-    late = make.subscriber(next_due_at=NOW - DAY)
-    change(beside(sent), repeats=2)
-    tasks.check_invariants()
-    answer = panel.get(INDEX)
-    assert "No email is resent more than once : violated by 2 emails" in text_of(answer)
-    assert "violated by 1 subscriber" in text_of(answer)
-    assert f"{count - 2}/{count} OK" in text_of(answer)
-    page = reverse("admin:subscriptions_letter_change", args=[sent.pk])
-    assert f'href="{page}"' in answer.text
-    assert reverse("admin:subscriptions_subscriber_change", args=[late.pk]) in answer.text
-    # Who may not see subscribers sees counts alone.
-    viewer = User.objects.create(username="viewer", is_staff=True)
-    viewer.groups.add(Group.objects.get(name="viewer"))
-    panel.force_login(viewer)
-    answer = panel.get(INDEX)
-    assert "violated by 2 emails" in text_of(answer)
-    assert page not in answer.text

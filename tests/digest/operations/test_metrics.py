@@ -7,8 +7,8 @@ from celery import Celery, current_app
 from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
-from digest.models import Coverage
-from digest.operations import alarms, heartbeats, metrics
+from digest.models import Alarm, Coverage
+from digest.operations import heartbeats, metrics
 from digest.personalization import feedback
 from digest.planning import plan
 from subscriptions.actions import signup
@@ -109,7 +109,7 @@ def test_metrics_match_the_database(clock):
     feedback.record(late, make.paper(), "more", NOW)
     heartbeats.beat(heartbeats.TICK, NOW - MINUTE)
     circuit_breaker.open("auth", "535", NOW)
-    alarms.record([alarms.ActiveAlarm("beat", "dead")], NOW)
+    Alarm.objects.create(name="beat", text="dead", raised_at=NOW, holds_until=NOW)
     make.harvest(touched_at=NOW - 3 * HOUR)
     Coverage.objects.create(
         source="arxiv", category="cs", day="2026-06-01", announced=9, stored=8, checked_at=NOW

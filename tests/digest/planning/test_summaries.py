@@ -6,7 +6,6 @@ import lxml.html
 import pytest
 
 from digest.models import Paper, Summary
-from digest.operations import doctor
 from digest.papers import summaries as written
 from digest.planning import plan, summaries
 from digest.views import feeds
@@ -15,6 +14,7 @@ from subscriptions.models import Letter, Subscriber
 from subscriptions.security import api_tokens, tokens
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND, TODAY
+from tests.helpers.checks import result
 from tests.servers.language_model import completion
 from tests.servers.loopback import DOWN, web_page
 
@@ -212,11 +212,11 @@ def test_doctor_says_whether_the_model_answers_well(language_model, settings):
     make_subscribers(papers=2)
     usual, language_model.say = language_model.say, lambda **paper: "no JSON"
     written.write([("2606.0", "de"), ("2606.1", "de")], lambda: NOW)
-    assert doctor._language_model(NOW)[0] == "wrong"
+    assert result("language model")[0] == "wrong"
     language_model.say = usual
-    grade, said = doctor._language_model(NOW)
+    grade, said = result("language model")
     assert (grade, "2 answers refused and 0 taken" in said) == ("note", True)
     settings.LLM_URL = "http://127.0.0.1:9/v1"
-    assert doctor._language_model(NOW)[0] == "wrong"
+    assert result("language model")[0] == "wrong"
     settings.LLM_URL = ""
-    assert doctor._language_model(NOW)[1].startswith("off")
+    assert result("language model")[0] == "ok"

@@ -10,13 +10,13 @@ from django.conf import settings as wired
 
 from digest.indexing import index_store
 from digest.models import Feedback
-from digest.operations import doctor
 from digest.views import about
 from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import data_files
+from tests.helpers.checks import result
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
@@ -166,16 +166,13 @@ def test_imprint_names_the_operator(client, settings):
 
 def test_doctor_reports_missing_imprint_settings(settings):
     settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = settings.CONTACT_EMAIL = ""
-
-    def finding():
-        return next(one for one in doctor.examine(NOW) if one.name == "imprint")
-
-    assert finding().grade == "note"
-    assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in finding().text
+    grade, text = result("imprint")
+    assert grade == "note"
+    assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in text
     settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = "x"
-    assert "set CONTACT_EMAIL" in finding().text
+    assert "set CONTACT_EMAIL" in result("imprint")[1]
     settings.CONTACT_EMAIL = "x@example.org"
-    assert finding().grade == "ok"
+    assert result("imprint")[0] == "ok"
 
 
 # ---- The source

@@ -1,6 +1,5 @@
 """Messages come in, letters come back day after day, and what is known of it then."""
 
-from digest.operations import doctor
 from subscriptions.bounces import inbound
 from tests.factories import returned_mail
 from tests.factories.make import DAY, HOUR, NOW
@@ -24,7 +23,3 @@ def letters_of_days(subscriber, count, now=NOW):
 def bounce_softly(letters, status="4.2.2"):
     for one in letters:
         receive(report(address_of(one), group(status=status)), now=NOW + HOUR)
-
-
-def doctor_on_bounces():
-    return next((one.grade, one.text) for one in doctor.examine(NOW) if one.name == "bounces")
