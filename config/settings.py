@@ -226,7 +226,7 @@ FORMAT_MODULE_PATH = ["config.formats"]
 # ---- Email
 
 EMAIL_URL = env.text("EMAIL_URL", "file:")
-HAS_SENDER = env.is_set("DEFAULT_FROM_EMAIL")
+HAS_SENDER = bool(env.text("DEFAULT_FROM_EMAIL"))
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Paperboy <digest@paperboy.example>")
 MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
 if not MAIL_DOMAIN:

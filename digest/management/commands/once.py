@@ -35,7 +35,7 @@ class Command(base.Command):
     help = "Send one person at most one email a day, without a server."
 
     def add_arguments(self, parser):
-        parser.add_argument("file", type=Path, metavar="FILE", help="In YAML: docs/once.md.")
+        parser.add_argument("file", type=Path, metavar="FILE", help="In YAML: docs/ways.md.")
         parser.add_argument(
             "--papers",
             nargs="+",
@@ -80,8 +80,8 @@ class Command(base.Command):
 
         if has_changed or not index_store.is_current():
             index_store.renew(now)
-        sent_file.restore(subscriber, sent_days, now)
         self._personalize(subscriber)
+        sent_file.restore(subscriber, sent_days, now)
         self._send(subscriber)
         retention.purge(now)
 
@@ -193,6 +193,7 @@ class Command(base.Command):
             web = harvest.web_for(source, retries=1, max_seconds=30)
             zotero.read(row, source, web, self.clock())
             row.refresh_from_db()
+            ZoteroLibrary.objects.update(secret="")  # Others may read where the database is kept.
             if row.problem:
                 self.stderr.write(f"Zotero could not be read: {row.get_problem_display()}.")
 
@@ -240,7 +241,7 @@ class Command(base.Command):
         letter.refresh_from_db()
         if letter.state != Letter.State.ACCEPTED:
             reason = letter.last_reply or letter.reason or circuit_breaker.current().reply
-            raise CommandError(f"The email was not sent: {reason}. Run this again.")
+            raise CommandError(f"The email was not accepted: {reason}. Run this again.")
         sent_file.append(subscriber, self.sent_path)
         self.stdout.write(f"Sent {len(due.papers)} of {considered} to {subscriber}.")
         if settings.EMAIL_URL.startswith("file:"):
