@@ -17,10 +17,6 @@ from subscriptions import schedule
 from subscriptions.models import Letter, Subscriber
 
 
-def path_beside(path: Path) -> Path:
-    return path.with_suffix(".sent")
-
-
 def read(path: Path) -> dict[date, list[str]]:
     """Return the ids of the sent papers by day. Raises CommandError for another line."""
     days = {}

@@ -1,14 +1,14 @@
 """`manage.py once FILE`: at most one email a day to one person, without a server."""
 
 import os
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.management.base import CommandError
+from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from digest.http.client import Refused, Unavailable
@@ -18,16 +18,14 @@ from digest.numbers import counted
 from digest.operations import retention, upgrade
 from digest.papers import harvest, identifiers, registry, store
 from digest.personalization import added_papers, feedback, interests, library, zotero
-from digest.sources import import_files
 from digest.sources.arxiv import taxonomy
 from digest.sources.arxiv.source import ArXiv
 from digest.sources.base import MalformedFeed
 from digest.sources.look_ups import LookUps
 from subscriptions import schedule
 from subscriptions.actions.preferences import TopicSelection, set_preferences
-from subscriptions.child_process import ParseError
-from subscriptions.delivery import circuit_breaker, clock, queue, worker
-from subscriptions.models import Letter, Subscriber
+from subscriptions.delivery import circuit_breaker, clock, transitions, worker
+from subscriptions.models import Consent, Letter, Subscriber
 from subscriptions.models.topics import MAX_QUERIES
 
 
@@ -47,15 +45,17 @@ class Command(base.Command):
         parser.add_argument("--now", type=base.moment, help="Act as if it were this time.")
 
     def handle(self, *, file, papers, now, **options):
-        self.file, self.paper_files = once_file.read(file), papers
-        for path in papers:
-            if not path.is_file():
-                raise CommandError(f"There is no file {path}. Check the path.")
-        if settings.IS_PUBLIC or Subscriber.objects.count() > 1:
+        self.file, self.is_offline = once_file.read(file), bool(papers)
+        has_sign_ups = Consent.objects.exists() or Subscriber.objects.count() > 1
+        if settings.IS_PUBLIC or has_sign_ups:
             raise CommandError("This database is that of a service. Set DATA_DIR to a new folder.")
         self.clock = clock.running_from(now or clock.database_now())
-        self.sent_path, self.failures = sent_file.path_beside(file), []
+        self.sent_path, self.failures = file.with_suffix(".sent"), []
         use_no_site(self.file)
+        if papers:
+            settings.LOOK_UPS = False
+            streams = {"stdout": self.stdout, "stderr": self.stderr}
+            call_command("import_papers", *papers, now=self.clock(), **streams)
         with upgrade.file_lock():  # Of two runs at once, the second finds what the first has sent.
             self._run(self.clock())
 
@@ -63,7 +63,7 @@ class Command(base.Command):
         subscriber = self._subscriber(now)
         # A run that was killed left them. Whether or not an email arrived, its papers come again.
         subscriber.letters.exclude(state=Letter.State.ACCEPTED).delete()
-        queue.sweep(now)
+        transitions.delete_unneeded_bytes()
         circuit_breaker.close()
         sent_days = sent_file.read(self.sent_path)
         sent_file.append(subscriber, self.sent_path)
@@ -71,14 +71,11 @@ class Command(base.Command):
         if today in sent_days or subscriber.digests.filter(day=today).exists():
             self.stdout.write(f"The email of {today} was sent before.")
             return
-        if self.paper_files:
-            settings.LOOK_UPS = False
-            has_changed = self._import()
-        else:
-            has_changed = self._harvest(max(sent_days, default=None))
         from digest.indexing import index_store  # numpy, which a second run need not import.
 
-        if has_changed or not index_store.is_current():
+        if not self.is_offline and (
+            self._harvest(max(sent_days, default=date.min)) or not index_store.is_current()
+        ):
             index_store.renew(now)
         self._personalize(subscriber)
         sent_file.restore(subscriber, sent_days, now)
@@ -99,43 +96,20 @@ class Command(base.Command):
 
     # ---- Papers
 
-    def _import(self) -> bool:
-        """Store the papers of the files that are in the categories. Return whether any is new."""
-        counts = store.StoreCounts()
-        for path in self.paper_files:
-
-            def on_bad_line(number, reason, name=path.name):
-                self.stderr.write(f"{name}, line {number}: {reason}. Skipped.")
-
-            try:
-                records = import_files.read(path, on_bad_line, lambda count: None)
-                store.store(filter(self._is_wanted, records), counts, now=self.clock())
-            except OSError as error:
-                raise CommandError(f"{path} is damaged: {error}.") from None
-        self.stdout.write(f"Papers: {counts.new:,} new, {counts.changed:,} changed.")
-        return bool(counts.new or counts.changed)
-
-    def _is_wanted(self, record) -> bool:
-        """Return whether arXiv's list of one of the categories would have the paper."""
-        categories = {*record.categories, *map(taxonomy.archive_of, record.categories)}
-        wanted = {*self.file.categories}
-        return not wanted or not categories or bool(wanted & categories)
-
     def _harvest(self, last_day) -> bool:
-        """Read the sources of the categories. Return whether papers are new or changed."""
+        """Read the sources of the categories. Return whether papers are new or changed.
+
+        A new database reads the days since the last email, NEW_DAYS at most.
+        """
         arxiv = [name for name in self.file.categories if name in taxonomy.HARVESTED]
         settings.ARXIV_CATEGORIES = settings.ARXIV_CATEGORIES or arxiv
+        first_day = max(last_day, self.clock().date() - timedelta(days=settings.NEW_DAYS))
         change_count = 0
         for name in self._sources():
             source = registry.source_named(name)
-            fetch = partial(harvest.run, source, harvest.web_for(source), clock=self.clock)
             runs = Harvest.objects.filter(source=name, since=None, state=Harvest.State.DONE)
-            harvests = []
-            if not runs.exists():
-                first_day = self.clock().date() - timedelta(days=settings.NEW_DAYS)
-                harvests.append(fetch(since=max(first_day, last_day or first_day)))
-            harvests.append(fetch())
-            for row in harvests:
+            for since in [None] if runs.exists() else [first_day, None]:
+                row = harvest.run(source, harvest.web_for(source), since=since, clock=self.clock)
                 self.stdout.write(f"{name}: {row.result}")
                 change_count += row.new + row.changed
                 if row.state != Harvest.State.DONE:
@@ -177,17 +151,14 @@ class Command(base.Command):
         if path is None:
             library.remove(subscriber, subscriber.library.filter(zotero_key=""))
             return
-        try:
-            changes = library.add(subscriber, path.read_text(errors="replace"), self.clock())
-        except ParseError as error:
-            raise CommandError(f"{path.name}: {library.parse_error_message(error)}") from None
+        changes = library.add(subscriber, path.read_text(errors="replace"), self.clock())
         if not changes.is_read:
             raise CommandError(f"{path.name} has no papers: use a file in BibTeX or RIS.")
 
     def _read_zotero(self, subscriber):
         if not self.file.zotero:
             zotero.disconnect(subscriber)
-        elif not self.paper_files:
+        elif not self.is_offline:
             zotero.connect(subscriber, self.file.zotero, settings.ZOTERO_KEY, self.clock())
             source, row = zotero.Zotero(), ZoteroLibrary.objects.get()
             web = harvest.web_for(source, retries=1, max_seconds=30)
@@ -201,7 +172,7 @@ class Command(base.Command):
         """Store what `more` and `less` say, and forget what they no longer say."""
         values = dict.fromkeys(self.file.more, "more") | dict.fromkeys(self.file.less, "less")
         papers = identifiers.papers_by_reference(values)
-        if not self.paper_files:
+        if not self.is_offline:
             self._look_up(values.keys() - papers.keys())
             papers = identifiers.papers_by_reference(values)
         for text, line in (self.file.more | self.file.less).items():
