@@ -6,7 +6,7 @@ It outlives the database: what it says is not sent again.
 """
 
 import os
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -15,6 +15,8 @@ from django.core.management import CommandError
 from digest.models import Digest, Paper, Pick
 from subscriptions import schedule
 from subscriptions.models import Letter, Subscriber
+
+ONE_DAY = timedelta(days=1)
 
 
 def read(path: Path) -> dict[date, list[str]]:
@@ -35,7 +37,8 @@ def read(path: Path) -> dict[date, list[str]]:
 def restore(subscriber: Subscriber, days: dict[date, list[str]], now) -> None:
     """Store the days and papers that the database does not know as sent.
 
-    A paper that has not come in yet follows in a later run.
+    A paper that has not come in yet follows in a later run. Papers dated before the last unknown
+    day are not new: a run that the database does not know has seen them.
     """
     oldest = now.date() - settings.KEEP_LETTERS
     known_ids = {*Pick.objects.filter(subscriber=subscriber).values_list("paper", flat=True)}
@@ -43,7 +46,11 @@ def restore(subscriber: Subscriber, days: dict[date, list[str]], now) -> None:
     for day, ids in days.items():
         if day < oldest:
             continue
-        digest = digests.get(day) or _create_sent(subscriber, day, now)
+        if (digest := digests.get(day)) is None:
+            digest = _create_sent(subscriber, day, now)
+            last_seen = datetime.combine(day, time(), UTC) - ONE_DAY
+            seen = Paper.objects.filter(came_in_at=None, day__lt=day - ONE_DAY)
+            seen.update(came_in_at=last_seen)
         papers = Paper.objects.in_bulk({*ids} - known_ids)
         Pick.objects.bulk_create(
             Pick(digest=digest, subscriber=subscriber, paper=papers[pk], position=place, score=0)

@@ -175,6 +175,13 @@ def test_lost_database_brings_no_repeats(folder, outbox):
     assert len((folder / "paperboy.sent").read_text().splitlines()) == 2
 
 
+def test_older_papers_are_not_new_after_a_loss(folder, outbox):
+    run(folder, NOW + 3 * DAY, ["tuesday"])
+    lose_database()
+    run(folder, NOW + 4 * DAY, ["monday", "tuesday"])
+    assert len(outbox()) == 1
+
+
 def test_papers_that_come_in_after_a_loss_are_known_as_sent(folder, outbox):
     run(folder)
     lose_database()
