@@ -119,9 +119,9 @@ def _of_subscriber(name, node):
 def _categories(node) -> list[str]:
     for text, item in _items(node):
         if text.lower() not in CATEGORY_NAMES:
-            nearest = get_close_matches(text.lower(), CATEGORY_NAMES, n=1) or ["cs.cl"]
-            name = CATEGORY_NAMES[nearest[0]]
-            raise _wrong(item, f"there is no category {text!r}; did you mean {name}")
+            nearest = get_close_matches(text.lower(), CATEGORY_NAMES, n=1)
+            hint = f"the nearest is {CATEGORY_NAMES[nearest[0]]}" if nearest else "cs.CL is one"
+            raise _wrong(item, f"there is no category {text!r}; {hint}")
     return [CATEGORY_NAMES[text.lower()] for text, _ in _items(node)]
 
 

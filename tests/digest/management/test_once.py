@@ -289,7 +289,10 @@ WRONG = [
     ("to: me@example\ninterests: soups", "line 1: to: This doesn’t look like an email"),
     ("to: {me: you}", "line 1: this must be a text, not a list or fields."),
     ("to: me@example.org", "says nothing about your work: add `interests`"),
-    ("to: a@b.org\ncategories:\n- cs.CL\n- cs.QQ", "line 4: there is no category 'cs.QQ'; did"),
+    (
+        "to: a@b.org\ncategories:\n- cs.CL\n- cs.QQ",
+        "line 4: there is no category 'cs.QQ'; the nearest is cs.",
+    ),
     ("to: a@b.org\ncategories: {cs: CL}", "line 2: this must be a text, not a list or fields."),
     ("papers: 51", "line 1: papers: Ensure this value is less than or equal to 50."),
     ("papers: ten", "line 1: papers: “ten” value must be an integer."),
