@@ -232,9 +232,9 @@ def use_no_site(file: once_file.OnceFile) -> None:
 
 def address_of(path: Path) -> str:
     """Return the address at which the file is edited on GitHub, or its name elsewhere."""
-    environment = os.environ
-    if not (repository := environment.get("GITHUB_REPOSITORY")):
+    environment, file = os.environ, path.resolve()
+    workspace = environment.get("GITHUB_WORKSPACE", "")
+    if not workspace or not file.is_relative_to(workspace):
         return path.name
-    inside = path.resolve().relative_to(environment["GITHUB_WORKSPACE"])
-    server, branch = environment["GITHUB_SERVER_URL"], environment["GITHUB_REF_NAME"]
-    return f"{server}/{repository}/edit/{branch}/{inside}"
+    repository = f"{environment['GITHUB_SERVER_URL']}/{environment['GITHUB_REPOSITORY']}"
+    return f"{repository}/edit/{environment['GITHUB_REF_NAME']}/{file.relative_to(workspace)}"
