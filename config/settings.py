@@ -31,6 +31,8 @@ DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / "var").resolve()
 SITE_NAME = env.text("SITE_NAME", "Paperboy")
 SITE_URL = env.site_address("SITE_URL", "http://127.0.0.1:8000")
 HAS_OWN_PORT = not env.text("SITE_URL")  # Links use the port of `serve` and `demo`.
+# Of `manage.py once`, whose emails have no links to a site: it empties SITE_URL.
+INTERESTS_FILE = ""
 IS_HTTPS = urlsplit(SITE_URL).scheme == "https"
 IS_PUBLIC = IS_HTTPS or bool(env.text("DATABASE_URL"))
 
@@ -224,6 +226,7 @@ FORMAT_MODULE_PATH = ["config.formats"]
 # ---- Email
 
 EMAIL_URL = env.text("EMAIL_URL", "file:")
+HAS_SENDER = bool(env.text("DEFAULT_FROM_EMAIL"))
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Paperboy <digest@paperboy.example>")
 MAIL_DOMAIN = parseaddr(DEFAULT_FROM_EMAIL)[1].partition("@")[2]
 if not MAIL_DOMAIN:
@@ -289,6 +292,7 @@ ALLOWED_PRIVATE_HOSTS = frozenset(env.items("ALLOWED_PRIVATE_HOSTS"))
 LOOK_UPS = env.flag("LOOK_UPS", default=True)  # Of papers that subscribers add: see docs/site.md.
 # How long after their hour a digest waits for a source that is late.
 HARVEST_GRACE = timedelta(minutes=env.whole_number("HARVEST_GRACE_MINUTES", 60))
+ZOTERO_KEY = env.text("ZOTERO_KEY")  # Of `manage.py once`: reads a library that is not public.
 KEEP_OBSERVATIONS = env.days("KEEP_OBSERVATIONS_DAYS", 365)
 KEEP_HARVESTS = env.days("KEEP_HARVESTS_DAYS", 90, 14, "missed days are lost")
 KEEP_RESPONSES = env.days("KEEP_RESPONSES_DAYS", 7)

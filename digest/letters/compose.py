@@ -133,10 +133,13 @@ class SharedHeaders(NamedTuple):
     @classmethod
     def of(cls, language: str, day: date) -> "SharedHeaders":
         headers = mail.headers("digest", campaign=f"{day:%Y%m%d}", language=language)
-        position = [name for name, _ in headers].index("List-Unsubscribe")
+        names = [name for name, _ in headers]
+        position = names.index("List-Unsubscribe") if settings.SITE_URL else len(names)
         return cls(fragments.letter_site(language), headers[:position], headers[position + 1 :])
 
     def headers(self, tokens: dict[str, str], subscriber: Subscriber) -> tuple:
+        if not settings.SITE_URL:
+            return self.headers_before
         url = _address("unsubscribe", tokens["unsubscribe"])
         value = mail.list_unsubscribe(url, unsubscribe_address(subscriber))
         return *self.headers_before, ("List-Unsubscribe", value), *self.headers_after
@@ -200,7 +203,7 @@ def lines_of(letter: LetterData) -> dict[str, str]:
         lines["headline"] = format_line(wording.headline, len(picks), digest.considered)
         lines["overview"] = format_line(wording.overview, tuple(counts))
         lines["preheader"] = wording.preheader(lines["headline"], lines["overview"], preview_texts)
-        if letter.is_first:
+        if letter.is_first and settings.SITE_URL:
             schedule = subscriber.hour, subscriber.timezone, subscriber.is_daily
             lines["welcome"] = format_line(wording.welcome, settings.SITE_NAME, *schedule)
         if digest.since:
@@ -215,6 +218,8 @@ def lines_of(letter: LetterData) -> dict[str, str]:
 
 def _footer_reason(letter):
     subscriber = letter.subscriber
+    if not settings.SITE_URL:
+        return _("Edit your interests in %s") % settings.INTERESTS_FILE
     if subscriber.confirmed_at is None:
         return ""
     day = subscriber.confirmed_at.astimezone(subscriber.zone).date()
@@ -314,7 +319,9 @@ def _render_for_channel(letter) -> mail.Content:
 
 
 def paper_urls(tokens: dict[str, str], paper_id: str) -> dict[str, str]:
-    """Return the addresses for feedback on a paper, and of the reasons for it."""
+    """Return the addresses for feedback on a paper, and of its reasons. Without a site, none."""
+    if not settings.SITE_URL:
+        return {}
     query = f"?paper={quote(paper_id, safe='')}"
     return {
         "say_url": f"{_address('feedback', tokens['feedback'])}{query}",

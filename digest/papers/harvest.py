@@ -50,13 +50,14 @@ State = Harvest.State
 def web_for(source: Source, *, retries=4, max_seconds=75.0, sleep=time.sleep) -> Web:
     """Return the HTTP client of a source, whose gate and cache all workers share."""
     queue = getattr(source, "queue", source.name)
+    site = f"+{settings.SITE_URL}; " if settings.SITE_URL else ""
     contact = f"mailto:{parseaddr(settings.DEFAULT_FROM_EMAIL)[1]}"  # As Crossref asks for it.
     return Web(
         hosts=source.hosts,
         private_hosts=settings.ALLOWED_PRIVATE_HOSTS,
         gate=DatabaseGate(queue, source.seconds_between, sleep),
         cache=DatabaseCache(),
-        user_agent=f"Paperboy/0.1 (+{settings.SITE_URL}; {contact})",
+        user_agent=f"Paperboy/0.1 ({site}{contact})",
         now=timezone.now,
         sleep=sleep,
         retries=retries,

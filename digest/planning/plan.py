@@ -141,6 +141,19 @@ def _plan(lease, part, now, on_saved):
     return total
 
 
+def plan_now(subscriber: Subscriber, now) -> DueSubscriber:
+    """Plan a subscriber's digest of today, whatever their hour. Return what was ranked.
+
+    `next_due_at` must be `now`. A day without papers is not stored.
+    """
+    candidate_windows.record_arrivals(schedule.local_day(now, UTC), now)
+    due = due_of(subscriber, now)
+    rank_due([due], now, recent_only=False)
+    if due.papers:
+        save_plan([due], coverage.receipt_json(now), now)
+    return due
+
+
 def due_batches(now, part: int | None = None) -> Iterator[list[DueSubscriber]]:
     """Yield the subscribers who are due, of one part or all, by id, BATCH at a time.
 

@@ -97,11 +97,12 @@ def headers(
     domain = settings.MAIL_DOMAIN
     if kinds.rules_of(kind).is_list:
         list_name = "Messages <messages" if kind == "message" else "Daily papers <daily"
-        pairs += [
-            ("List-Id", f"{list_name}.{domain}>"),
-            ("List-Unsubscribe", list_unsubscribe(unsubscribe_url, unsubscribe_address)),
-            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-        ]
+        pairs.append(("List-Id", f"{list_name}.{domain}>"))
+        if settings.SITE_URL:
+            pairs += [
+                ("List-Unsubscribe", list_unsubscribe(unsubscribe_url, unsubscribe_address)),
+                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+            ]
     return (
         *pairs,
         ("Feedback-ID", f"{campaign}:{kind}:{domain}:paperboy"),

@@ -23,6 +23,7 @@ MAX_ERRORS = 1_000  # Of a file.
 
 
 class Command(base.Command):
+    stealth_options = ("now",)
     help = "Store the papers of JSON-lines files (plain or gzipped) or arXiv's metadata snapshot."
 
     def add_arguments(self, parser):
@@ -40,7 +41,7 @@ class Command(base.Command):
             if not path.is_file():
                 raise CommandError(f"There is no file {path}. Check the path.")
         self.bad_lines, self.empty_files, self.has_changed = 0, [], False
-        now = timezone.now()
+        now = options.get("now") or timezone.now()
         shift = self._shift(paths, shift_to)
         broken_paths = [path for path in paths if not self._import(path, now, shift)]
         fitted_model = FittedModel.objects.first()
