@@ -59,6 +59,12 @@ SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS")
 OUR_HOSTS = ["127.0.0.1", "localhost", "[::1]", urlsplit(SITE_URL).hostname]
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or OUR_HOSTS
 
+# The first account of the panel, which `serve` creates.
+ADMIN_EMAIL = env.email_address("ADMIN_EMAIL")
+ADMIN_PASSWORD = env.text("ADMIN_PASSWORD")
+if bool(ADMIN_EMAIL) != bool(ADMIN_PASSWORD):
+    raise ImproperlyConfigured("ADMIN_EMAIL and ADMIN_PASSWORD belong together. Set both, or none.")
+
 # For the imprint and the privacy page. The notes are what an operator has to add: a register, the
 # hosting company, the logs of the web server in front.
 OPERATOR_NAME = env.text("OPERATOR_NAME")
