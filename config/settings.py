@@ -298,6 +298,8 @@ HARVEST_GRACE = timedelta(minutes=env.whole_number("HARVEST_GRACE_MINUTES", 60))
 KEEP_OBSERVATIONS = env.days("KEEP_OBSERVATIONS_DAYS", 365)
 KEEP_HARVESTS = env.days("KEEP_HARVESTS_DAYS", 90, 14, "missed days are lost")
 KEEP_RESPONSES = env.days("KEEP_RESPONSES_DAYS", 7)
+# Papers that nobody got, saved or added.
+KEEP_PAPERS = env.days("KEEP_PAPERS_DAYS", 365, 90, "new papers are deleted")
 
 # ---- Monitoring: see digest/operations/alarms.py
 

@@ -184,6 +184,8 @@ def day(request, day):
     page.object_list = [by_id[paper_id] for paper_id in page.object_list if paper_id in by_id]
     context = {
         "day": day,
+        "days_kept": settings.KEEP_PAPERS.days,
+        "is_old": day < timezone.localdate() - settings.KEEP_PAPERS,
         "page": page,
         "all": len(day_papers),
         "more": f"&{filters.query}" if filters.query else "",

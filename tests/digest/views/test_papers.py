@@ -268,6 +268,17 @@ def test_day_page_sorts_by_upvotes(client):
     assert "on weekends" not in early
 
 
+def test_old_day_page_says_what_is_kept(client, settings):
+    kept = "After 365 days, only papers that subscribers got, saved or added are kept."
+    for back, is_old in ((settings.KEEP_PAPERS, False), (settings.KEEP_PAPERS + DAY, True)):
+        day = TODAY - back
+        for number in range(2):
+            page = page_of(client, f"/days/{day}/?page={number}").text_content()
+            assert (kept in page) == is_old
+            assert not (is_old and "on weekends" in page)
+            make.paper(day=day)
+
+
 def test_day_page_names_order_when_voted(client):
     voted = (TODAY, 3, "2 papers, most upvoted first")
     for day, votes, heading in (voted, (TODAY - DAY, None, "2 papers")):
