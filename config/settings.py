@@ -79,6 +79,9 @@ LOGO_URL = env.path_or_address("LOGO_URL")
 BRAND_COLORS = brand.shades(env.text("ACCENT_COLOR"))  # By the default ones that they replace.
 BRAND_STYLE = brand.style(BRAND_COLORS)
 
+# The full text of a paper with a DOI: a link resolver or a proxy.
+LIBRARY_LINK = env.doi_address("LIBRARY_LINK")
+
 # ---- The applications
 
 INSTALLED_APPS = [

@@ -127,11 +127,16 @@ def _entries(papers) -> list[Entry]:
     return [
         (
             paper,
-            format_html("<p>{}</p>", cleaned(paper.abstract)),
+            format_html("<p>{}</p>", cleaned(paper.abstract)) + _full_text(paper),
             max(_midnight(paper.day), event_times.get(paper.pk, _midnight(paper.day))),
         )
         for paper in papers
     ]
+
+
+def _full_text(paper):
+    link = paper.full_text
+    return format_html('<p><a href="{}">{}</a></p>', link, _("Full text")) if link else ""
 
 
 @same_for_all()
@@ -211,7 +216,8 @@ def reader(request, token, feed_type=Atom):
             (
                 (
                     pick.paper,
-                    format_html(html, one_line(reason_of(pick)), cleaned(_entry_text(pick.paper))),
+                    format_html(html, one_line(reason_of(pick)), cleaned(_entry_text(pick.paper)))
+                    + _full_text(pick.paper),
                     pick.updated_at,
                 )
                 for pick in picks

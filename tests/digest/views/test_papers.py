@@ -247,6 +247,19 @@ def test_control_characters_do_not_break_feeds(client):
         assert "Graph networks" in feed.content.decode()
 
 
+def test_papers_with_doi_link_to_library(client, settings):
+    settings.LIBRARY_LINK = "https://proxy.example.org/?url=https://doi.org/{doi}"
+    paper = make.paper("Graph networks", doi="10.1000/a&b")
+    make.paper("Graph networks again")
+    topic = make.topic("Graph networks")
+    index_store.renew(NOW)
+    target = "https://proxy.example.org/?url=https://doi.org/10.1000/a%26b"
+    for address in (paper.get_absolute_url(), f"/days/{TODAY}/", f"/topics/{topic.slug}/"):
+        assert page_of(client, address).xpath("//a[contains(@href, 'proxy')]/@href") == [target]
+    feed = client.get(f"/topics/{topic.slug}/feed/json/").json()
+    assert [target in item["content_html"] for item in feed["items"]].count(True) == 1
+
+
 # ---- A day
 
 
