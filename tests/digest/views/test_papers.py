@@ -10,6 +10,7 @@ from django.templatetags.static import static
 from digest.indexing import index_store
 from digest.models import Paper, PaperEvent
 from digest.papers import citations
+from digest.personalization import feedback
 from digest.planning import plan
 from subscriptions.models import Letter
 from subscriptions.security import tokens
@@ -258,6 +259,41 @@ def test_papers_with_doi_link_to_library(client, settings):
         assert page_of(client, address).xpath("//a[contains(@href, 'proxy')]/@href") == [target]
     feed = client.get(f"/topics/{topic.slug}/feed/json/").json()
     assert [target in item["content_html"] for item in feed["items"]].count(True) == 1
+
+
+# ---- Trending
+
+
+def like(paper, count, value="more"):
+    for _ in range(count):
+        feedback.record(make.subscriber(), paper, value, NOW)
+
+
+def test_trending_papers_are_sorted_by_upvotes_and_likes(client):
+    make.paper("Disliked", upvotes=5)
+    like(make.paper("Liked by three"), 3)
+    like(make.paper("Saved by four", upvotes=1), 4, "save")
+    like(make.paper("Liked by two", upvotes=9), 2)
+    like(Paper.objects.get(title="Disliked"), 9, "less")
+    make.paper("Upvoted", upvotes=35)
+    make.paper("Unknown")
+    make.paper("Old", day=TODAY - 7 * DAY, upvotes=99)
+    make.paper("Withdrawn", upvotes=99, is_withdrawn=True)
+    ranked = ["Saved by four", "Upvoted", "Liked by three", "Liked by two", "Disliked"]
+    for path in ("/trending/", "/trending/embed/"):
+        page = page_of(client, path)
+        assert titles(page) == ranked
+        reasons = [why.text_content() for why in page.find_class("why")]
+        assert reasons == [f"Why this paper: Liked or saved by {n} subscribers" for n in (4, 3)]
+    items = client.get("/trending/feed/json/").json()["items"]
+    assert [item["title"] for item in items] == ranked
+    assert atom_validator.faults(client.get("/trending/feed/").content) == []
+    assert "people" not in str(items)
+
+
+def test_trending_page_without_papers(client):
+    assert "No trending papers this week." in page_of(client, "/trending/").text_content()
+    assert client.get("/trending/feed/json/").json()["items"] == []
 
 
 # ---- A day
