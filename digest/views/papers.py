@@ -242,7 +242,7 @@ def trending_papers(today) -> list[Paper]:
     Each has attributes: `people`, how many subscribers like or saved it, 0 below MIN_PEOPLE, and
     `why`, a sentence about them.
     """
-    papers = Paper.objects.filter(day__gt=today - TRENDING_DAYS, day__lte=_tomorrow())
+    papers = Paper.objects.filter(day__gt=today - TRENDING_DAYS, day__lte=today)
     papers = papers.filter(is_withdrawn=False)
     likes = Feedback.objects.exclude(value=Feedback.Value.LESS).filter(paper__in=papers)
     counts = likes.order_by().values("paper").annotate(people=Count("pk"))
