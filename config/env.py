@@ -187,6 +187,14 @@ def path_or_address(name: str) -> str:
     return web_address(name)
 
 
+def doi_address(name: str) -> str:
+    """Return the variable as an http(s) URL with the place of a DOI, or ""."""
+    template = text(name)
+    if template and "{doi}" not in template:
+        raise ImproperlyConfigured(f"{name} must be like https://libkey.io/{{doi}}, with {{doi}}.")
+    return web_address(name)
+
+
 def email_address(name: str) -> str:
     """Return the variable as an email address without a name, or ""."""
     address = text(name)

@@ -61,6 +61,12 @@ SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS")
 OUR_HOSTS = ["127.0.0.1", "localhost", "[::1]", urlsplit(SITE_URL).hostname]
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or OUR_HOSTS
 
+# The first account of the panel, which `serve` creates.
+ADMIN_EMAIL = env.email_address("ADMIN_EMAIL")
+ADMIN_PASSWORD = env.text("ADMIN_PASSWORD")
+if bool(ADMIN_EMAIL) != bool(ADMIN_PASSWORD):
+    raise ImproperlyConfigured("ADMIN_EMAIL and ADMIN_PASSWORD belong together. Set both, or none.")
+
 # For the imprint and the privacy page. The notes are what an operator has to add: a register, the
 # hosting company, the logs of the web server in front.
 OPERATOR_NAME = env.text("OPERATOR_NAME")
@@ -74,6 +80,9 @@ SOURCE_URL = env.web_address("SOURCE_URL")
 LOGO_URL = env.path_or_address("LOGO_URL")
 BRAND_COLORS = brand.shades(env.text("ACCENT_COLOR"))  # By the default ones that they replace.
 BRAND_STYLE = brand.style(BRAND_COLORS)
+
+# The full text of a paper with a DOI: a link resolver or a proxy.
+LIBRARY_LINK = env.doi_address("LIBRARY_LINK")
 
 # ---- The applications
 
@@ -296,6 +305,8 @@ ZOTERO_KEY = env.text("ZOTERO_KEY")  # Of `manage.py once`: reads a library that
 KEEP_OBSERVATIONS = env.days("KEEP_OBSERVATIONS_DAYS", 365)
 KEEP_HARVESTS = env.days("KEEP_HARVESTS_DAYS", 90, 14, "missed days are lost")
 KEEP_RESPONSES = env.days("KEEP_RESPONSES_DAYS", 7)
+# Papers that nobody got, saved or added.
+KEEP_PAPERS = env.days("KEEP_PAPERS_DAYS", 365, 90, "new papers are deleted")
 
 # ---- Monitoring: see digest/operations/alarms.py
 

@@ -373,7 +373,9 @@ def _join_papers(letter, max_size, tokens, feedback_url, site):
     picks = letter.picks
     slots = {purpose: token_slot(purpose) for purpose in ("feedback", "preferences")}
     for density in DENSITIES:
-        entries = fragments.entries(picks, density, site, partial(paper_urls, slots))
+        entries = fragments.entries(
+            picks, density, site, letter.digest.day, partial(paper_urls, slots)
+        )
         sizes = [paper.html.size + len(html_line(note)) for paper, note in entries]
         if sum(sizes) <= max_size:
             break

@@ -6,6 +6,7 @@ They are in the active language, which is that of `LetterSite`.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import NamedTuple
 
@@ -74,11 +75,16 @@ def frame(kind: str, site: LetterSite, key: Hashable, context: Callable[[], dict
 
 
 def entries(
-    picks: Sequence, density: Density, site: LetterSite, urls: Callable[[str], dict[str, str]]
+    picks: Sequence,
+    density: Density,
+    site: LetterSite,
+    day: date,
+    urls: Callable[[str], dict[str, str]],
 ) -> list[tuple[Fragment, str]]:
     """Return of each pick the paper, without its number in the text, and the reason.
 
-    `urls` returns the addresses of the actions on a paper id, with stand-ins for the tokens.
+    `day` is that of the email. `urls` returns the addresses of the actions on a paper id, with
+    stand-ins for the tokens.
     """
     density_id = number_of((site, density))
     return [
@@ -88,20 +94,21 @@ def entries(
                 pick.position > LEADING,
                 pick.position > 9,  # One digit or two: a digest has fifty papers at most.
                 pick.paper.email_content_key,
+                pick.paper.day if pick.paper.day != day else None,
                 tuple([(paper.id, paper.title, paper.link) for paper in pick.folded]),
                 pick.basis,
                 pick.topic_name,
                 pick.group,
                 tuple(pick.terms),
             ),
-            partial(_entry, pick, density, density_id, urls),
+            partial(_entry, pick, density, density_id, day, urls),
         )
         for pick in picks
     ]
 
 
-def _entry(pick, density, density_id, urls):
-    context = paper_context(pick, density) | urls(pick.paper_id)
+def _entry(pick, density, density_id, day, urls):
+    context = paper_context(pick, density, day) | urls(pick.paper_id)
     note, width = context["note"], len(str(pick.position))
     context |= {name: line_slot(name) for name in ("number", "short_url")}
     # The same for all positions and reasons, so that they share the paper.
@@ -120,11 +127,17 @@ def news(events: Sequence[dict], site: LetterSite) -> Fragment:
     return _cached(("news", key, site), partial(_rendered, "news", {"news": events}))
 
 
-def paper_context(pick, density: Density) -> dict:
-    """Return what a paper's templates show, each text on one line, in the active language."""
+def paper_context(pick, density: Density, day: date) -> dict:
+    """Return what a paper's templates show, each text on one line, in the active language.
+
+    `day` is that of the email: the date of a paper is shown if it differs.
+    """
     paper, relatives = pick.paper, pick.folded
     is_brief = pick.position > LEADING
     shown_relatives = 0 if is_brief else density.relatives
+    origin = plaintext.one_line(wording.origin(paper))
+    if paper.day != day:
+        origin = f"{origin} · {wording.day(paper.day)}"
     project = (paper.hugging_face or {}).get("project_page", "")
     return {
         "paper_id": paper.pk,
@@ -137,13 +150,14 @@ def paper_context(pick, density: Density) -> dict:
         "summary_by": wording.summary_by(paper) if density.has_summary else "",
         "own_title": plaintext.shortened(paper.title, density.title),
         "page": settings.SITE_URL + paper.get_absolute_url(),
-        "origin": plaintext.one_line(wording.origin(paper)),
+        "origin": origin,
         "facts": "" if is_brief else wording.facts(pick),
         "on_same_idea": wording.on_same_idea(len(relatives), shown_relatives),
         "and_more": wording.and_more(len(relatives), shown_relatives),
         "note": wording.note(pick.reason, is_brief=is_brief),
         "link": paper.link,
         "pdf": "" if density.is_tight else paper.pdf,
+        "full_text": "" if density.is_tight else paper.full_text,
         "github": "" if density.is_tight else paper.github,
         "project": "" if is_brief or density.is_tight else project,
         "relatives": [

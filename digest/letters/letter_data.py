@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -20,8 +21,8 @@ from subscriptions.models import Letter, Subscriber, TopicPreference
 
 #: The fields of a paper that an email shows, in the order of the model.
 PAPER_FIELDS = (
-    *("id", "title", "abstract", "authors", "categories"),
-    *("upvotes", "url", "comments", "journal_ref", "github", "hugging_face", "is_sample"),
+    *("id", "title", "abstract", "authors", "categories", "day", "upvotes", "url", "comments"),
+    *("journal_ref", "doi", "github", "hugging_face", "is_sample"),
 )
 
 # Picks and papers are read by SQL: through the ORM, reading takes three times the CPU.
@@ -30,9 +31,9 @@ SQL_PICKS = """
     SELECT id, leader_id, subscriber_id, position, paper_id, basis, topic_name, terms, "group"
     FROM digest_pick WHERE digest_id AMONG ORDER BY position, id
 """
-#: The last column is the newest number of GitHub stars.
+#: Dates are text as well. The last column is the newest number of GitHub stars.
 SQL_PAPERS = f"""
-    SELECT {", ".join(PAPER_FIELDS)}, (
+    SELECT {", ".join(PAPER_FIELDS).replace(" day", " CAST(day AS text)")}, (
         SELECT github_stars FROM digest_observation AS seen
         WHERE seen.paper_id = paper.id AND github_stars IS NOT NULL
         ORDER BY seen.day DESC LIMIT 1
@@ -212,9 +213,9 @@ def _add_summaries(digests, picks):
 @lru_cache(10_000)
 def _paper(row):
     """Return one object for equal rows: what many emails show of it is computed once."""
-    pk, title, abstract, authors, categories, *details, hugging_face, is_sample, stars = row
-    lists = json.loads(authors), json.loads(categories)
-    values = [pk, title, abstract, *lists, *details, json.loads(hugging_face or "null"), is_sample]
+    pk, title, abstract, authors, categories, day, *details, hugging_face, is_sample, stars = row
+    values = [pk, title, abstract, json.loads(authors), json.loads(categories)]
+    values += [date.fromisoformat(day), *details, json.loads(hugging_face or "null"), is_sample]
     paper = Paper.from_db(None, PAPER_FIELDS, values)
     paper.stars = stars
     return paper

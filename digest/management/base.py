@@ -68,7 +68,7 @@ def explained_write_errors(path):
 
 
 def add_port(parser) -> None:
-    parser.add_argument("--port", type=port, default=8000, help="On 127.0.0.1 (default: 8000).")
+    parser.add_argument("--port", type=port, default=8000, help="Default: 8000.")
 
 
 def port(text: str) -> int:
@@ -78,13 +78,13 @@ def port(text: str) -> int:
     return int(text)
 
 
-def listening_socket(port_number: int) -> socket.socket:
+def listening_socket(port_number: int, host: str = "127.0.0.1") -> socket.socket:
     """Return a socket that listens on this port. Raises CommandError if it can't be used."""
     try:
-        return socket.create_server(("127.0.0.1", port_number))
+        return socket.create_server((host, port_number))
     except OSError as error:
-        reason = os.strerror(error.errno)
-        text = f"Cannot use port {port_number} ({reason}). Choose another with --port."
+        reason = error.strerror or os.strerror(error.errno)
+        text = f"Cannot use port {port_number} of {host} ({reason}). Choose another with --port."
         raise CommandError(text) from error
 
 

@@ -21,6 +21,9 @@ from digest.sources.biorxiv.source import SERVERS
 #: cs.LG, hep-th or cell biology, but not I.2.6.
 CATEGORY = re.compile(r"[a-z][A-Za-z-]*(\.[A-Za-z-]+)?|[a-z]+([ /][a-z-]+)+")
 
+#: A DOI may contain more, but no blank, brace or backslash.
+DOI = re.compile(r"10\.\d{4,9}/[^\s{}\\]+")
+
 #: Characters that need no quoting in the path of a URL (RFC 3986, 3.3).
 IN_PATHS = "/!$&'()*+,;=:@~"
 
@@ -154,6 +157,18 @@ class Paper(models.Model):
         return f"https://arxiv.org/pdf/{self.id}" if self.is_arxiv else ""
 
     @property
+    def first_doi(self):
+        """Return the first of its DOIs, or an empty string."""
+        match = DOI.search(self.doi)
+        return match[0].rstrip(".,;") if match else ""
+
+    @property
+    def full_text(self):
+        """Return the URL of the full text by LIBRARY_LINK, or an empty string."""
+        doi = self.first_doi
+        return settings.LIBRARY_LINK.replace("{doi}", quote(doi)) if doi else ""
+
+    @property
     def fields(self):
         """Return its categories, without codes of other classifications."""
         return [category for category in self.categories if CATEGORY.fullmatch(category)]
@@ -166,7 +181,7 @@ class Paper(models.Model):
         texts = self.pk, self.title, self.abstract, self.comments, str(self.hugging_face)
         if self.llm_summary:
             texts += self.llm_summary.title, self.llm_summary.text, self.llm_summary.model
-        links = self.link, self.github, self.server
+        links = self.link, self.github, self.server, self.full_text
         return number_of((*texts, *links, names, areas, *counts))
 
     @property

@@ -33,7 +33,6 @@ ESCAPES = str.maketrans(
 )
 #: Characters that stay in a URL. All others are percent-encoded: LaTeX has no other way.
 IN_ADDRESSES = "!#$%&'()*+,-./:;=?@_~[]"
-DOI = re.compile(r"10\.\d{4,9}/[^\s{}\\]+")
 
 LATIN = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ"
 NAME = re.compile(rf"[{LATIN}]+(?:[-'’][{LATIN}]+)*")
@@ -85,7 +84,7 @@ def _fields(paper) -> Iterator[tuple[str, str]]:
         yield "primaryclass", "".join(paper.fields[:1])
     elif not paper.journal_ref:
         yield "publisher", paper.server
-    yield "doi", doi(paper)
+    yield "doi", paper.first_doi
     yield "url", _escaped_url(paper.link)
     yield "note", "Withdrawn by its authors" if paper.is_withdrawn else ""
 
@@ -148,7 +147,7 @@ def _ris_fields(paper) -> Iterator[tuple[str, str]]:
     yield "PB", "" if paper.journal_ref else paper.server
     if paper.is_arxiv:
         yield "AN", f"arXiv:{paper.pk}"
-    yield "DO", doi(paper)
+    yield "DO", paper.first_doi
     yield "UR", paper.link
     yield "AB", "" if paper.is_sample else paper.abstract
     for category in paper.fields:
@@ -168,7 +167,7 @@ def meta_tags(paper: Paper) -> list[tuple[str, str]]:
         ("citation_journal_title", one_line(paper.journal_ref)),
         ("citation_publisher", "" if paper.journal_ref else paper.server),
         ("citation_arxiv_id", paper.pk if paper.is_arxiv else ""),
-        ("citation_doi", doi(paper)),
+        ("citation_doi", paper.first_doi),
         ("citation_public_url", paper.link),
         ("citation_pdf_url", paper.pdf),
     ]
@@ -185,7 +184,7 @@ def coins(paper: Paper) -> str:
         ("rft.source", one_line(paper.journal_ref)),
         ("rft.publisher", paper.server),
         ("rft.date", _date(paper)),
-        ("rft.identifier", f"urn:doi:{first_doi}" if (first_doi := doi(paper)) else ""),
+        ("rft.identifier", f"urn:doi:{paper.first_doi}" if paper.first_doi else ""),
         ("rft_id", paper.link),
         *(("rft.au", name) for name in _inverted_authors(paper)[:MAX_AUTHORS]),
     ]
@@ -242,9 +241,3 @@ def year(paper: Paper) -> str:
     if month is None and paper.day_is_estimate:
         return ""
     return str((month or paper.day).year)
-
-
-def doi(paper: Paper) -> str:
-    """Return the first DOI of a paper, or an empty string."""
-    match = DOI.search(one_line(paper.doi))
-    return match[0].rstrip(".,;") if match else ""

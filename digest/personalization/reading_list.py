@@ -91,7 +91,7 @@ def table(rows) -> str:
         paper = row.paper
         read_day = row.read_at.date() if row.read_at else ""
         cells = [paper.pk, paper.title, "; ".join(paper.authors), citations.year(paper)]
-        cells += [venues.venue(paper), citations.doi(paper), paper.link]
+        cells += [venues.venue(paper), paper.first_doi, paper.link]
         cells += [row.saved_at.date(), read_day]
         writer.writerow(map(_escape_cell, [*cells, row.labels, row.note]))
     return file.getvalue()

@@ -56,6 +56,7 @@ def paper_card(
         return context
     links = [
         (paper.link, paper.link and paper.link_label),
+        (paper.full_text, _("Full text")),
         (paper.github, _("Code")),
         ((paper.hugging_face or {}).get("project_page"), _("Project page")),
         (f"{url}#alike", _("Similar papers")),

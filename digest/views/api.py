@@ -22,7 +22,6 @@ from ninja.security import HttpBearer
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from digest import models, tasks
-from digest.papers import citations
 from digest.personalization import interests, reading_list
 from digest.personalization.feedback import VALUES, attach, feedback_on, record
 from digest.views.access import public_page
@@ -471,7 +470,7 @@ def _paper_fields(paper):
     """Return the fields of Paper."""
     return {
         "id": paper.pk,
-        "doi": citations.doi(paper),
+        "doi": paper.first_doi,
         "title": paper.title,
         "day": paper.day,
         "url": paper.link,

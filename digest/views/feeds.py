@@ -1,4 +1,4 @@
-"""Feeds: the latest papers of a topic or a search, and a subscriber's own picks.
+"""Feeds: the papers of a topic or a search, trending ones, and a subscriber's own picks.
 
 Each is Atom (RFC 4287) and JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/).
 
@@ -28,7 +28,7 @@ from digest.models import Paper, PaperEvent, Pick
 from digest.papers import summaries
 from digest.views.access import token_page
 from digest.views.page_cache import same_for_all
-from digest.views.papers import MAX_PAPERS, latest_papers
+from digest.views.papers import MAX_PAPERS, latest_papers, trending_papers
 from digest.wording import reason_of
 from subscriptions.mail.plaintext import cleaned, one_line
 from subscriptions.models import Letter, Subscriber, Topic
@@ -127,11 +127,16 @@ def _entries(papers) -> list[Entry]:
     return [
         (
             paper,
-            format_html("<p>{}</p>", cleaned(paper.abstract)),
+            format_html("<p>{}</p>", cleaned(paper.abstract)) + _full_text(paper),
             max(_midnight(paper.day), event_times.get(paper.pk, _midnight(paper.day))),
         )
         for paper in papers
     ]
+
+
+def _full_text(paper):
+    link = paper.full_text
+    return format_html('<p><a href="{}">{}</a></p>', link, _("Full text")) if link else ""
 
 
 @same_for_all()
@@ -145,6 +150,19 @@ def topic(request, slug, feed_type=Atom):
         subtitle=one_line(topic.description),
         link=settings.SITE_URL + reverse("topic", args=[slug]),
         feed_url=settings.SITE_URL + reverse(f"topic-feed{feed_type.suffix}", args=[slug]),
+    )
+
+
+@same_for_all()
+def trending(request, feed_type=Atom):
+    """The trending papers of the week."""
+    return _response(
+        feed_type,
+        f"{_('Trending papers')} · {settings.SITE_NAME}",
+        _entries(trending_papers(timezone.localdate())),
+        subtitle=_("The papers of the past week that most people care about."),
+        link=settings.SITE_URL + reverse("trending"),
+        feed_url=settings.SITE_URL + reverse(f"trending-feed{feed_type.suffix}"),
     )
 
 
@@ -211,7 +229,8 @@ def reader(request, token, feed_type=Atom):
             (
                 (
                     pick.paper,
-                    format_html(html, one_line(reason_of(pick)), cleaned(_entry_text(pick.paper))),
+                    format_html(html, one_line(reason_of(pick)), cleaned(_entry_text(pick.paper)))
+                    + _full_text(pick.paper),
                     pick.updated_at,
                 )
                 for pick in picks

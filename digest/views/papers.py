@@ -1,4 +1,4 @@
-"""Pages of papers: one paper, a topic's, a day's, and search results."""
+"""Pages of papers: one paper, a topic's, a day's, trending ones, and search results."""
 
 import json
 from datetime import date, timedelta
@@ -7,15 +7,18 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.db.models import F
+from django.db.models import Count, F
 from django.http import Http404
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.clickjacking import xframe_options_exempt
+from django.views.decorators.csp import csp_override
 
 from digest import wording
-from digest.models import Paper
+from digest.models import Feedback, Paper
 from digest.papers import citations
 from digest.sources.arxiv import taxonomy
 from digest.sources.biorxiv.source import SERVERS
@@ -25,7 +28,10 @@ from digest.views.page_cache import get_or_make, same_for_all
 from subscriptions.models import Topic, category_slug
 
 DAY_PAGE, DAY_COMPACT_PAGE = 25, 100
-MAX_PAPERS = 30  # Of a topic.
+MAX_PAPERS = 30  # Of a topic, and trending ones.
+TRENDING_DAYS = timedelta(days=7)
+MIN_PEOPLE = 3  # Fewer are not counted: one may be recognised.
+PERSON_POINTS = 10  # A subscriber here counts like so many upvotes.
 MAX_FOLLOWS = 4  # Authors that a paper's page offers to follow, and the last one.
 FIRST_DAY = date(1900, 1, 1)
 
@@ -184,6 +190,8 @@ def day(request, day):
     page.object_list = [by_id[paper_id] for paper_id in page.object_list if paper_id in by_id]
     context = {
         "day": day,
+        "days_kept": settings.KEEP_PAPERS.days,
+        "is_old": day < timezone.localdate() - settings.KEEP_PAPERS,
         "page": page,
         "all": len(day_papers),
         "more": f"&{filters.query}" if filters.query else "",
@@ -206,6 +214,50 @@ def _parse_day(iso_date):
 
 def _tomorrow():
     return timezone.localdate() + timedelta(days=1)  # It has begun already in some time zones.
+
+
+# ---- Trending
+
+
+@same_for_all()
+def trending(request):
+    """The trending papers of the week."""
+    return render(
+        request, "digest/trending.html", {"papers": trending_papers(timezone.localdate())}
+    )
+
+
+@xframe_options_exempt
+@csp_override(settings.SECURE_CSP | {"frame-ancestors": ["*"]})
+@same_for_all()
+def trending_embed(request):
+    """The trending papers as a plain list, for a frame on any site."""
+    context = {"papers": trending_papers(timezone.localdate())}
+    return render(request, "digest/trending_embed.html", context)
+
+
+def trending_papers(today) -> list[Paper]:
+    """Return the papers of the last days with the most points, as docs/site.md says.
+
+    Each has attributes: `people`, how many subscribers like or saved it, 0 below MIN_PEOPLE, and
+    `why`, a sentence about them.
+    """
+    papers = Paper.objects.filter(day__gt=today - TRENDING_DAYS, day__lte=today)
+    papers = papers.filter(is_withdrawn=False)
+    likes = Feedback.objects.exclude(value=Feedback.Value.LESS).filter(paper__in=papers)
+    counts = likes.order_by().values("paper").annotate(people=Count("pk"))
+    people = dict(counts.filter(people__gte=MIN_PEOPLE).values_list("paper", "people"))
+    most_upvoted = papers.filter(upvotes__gt=0).order_by("-upvotes", "pk")
+    chosen = [*most_upvoted.with_stars()[:MAX_PAPERS], *papers.with_stars().filter(pk__in=people)]
+    for paper in chosen:
+        count = paper.people = people.get(paper.pk, 0)
+        paper.why = _("Liked or saved by %d subscribers") % count if count else ""
+    distinct = {paper.pk: paper for paper in chosen}.values()
+    return sorted(distinct, key=_points, reverse=True)[:MAX_PAPERS]
+
+
+def _points(paper):
+    return (paper.upvotes or 0) + PERSON_POINTS * paper.people, paper.day, paper.pk
 
 
 # ---- The search

@@ -16,7 +16,7 @@ from django.urls import reverse
 from digest.models import Paper
 from subscriptions.models import Topic
 
-PAGES = ("home", "topics", "search", "subscribe", "privacy", "embed")
+PAGES = ("home", "topics", "trending", "search", "subscribe", "privacy", "embed")
 LIMIT = 2_000  # URLs of a page: a tenth of a second.
 COUNT_SECONDS = 900
 

@@ -32,6 +32,7 @@ def picks(draw, digest, position):
     said = {"title": FULL, "abstract": TEXTS, "authors": st.lists(FULL, max_size=5)}
     said["categories"] = st.lists(st.sampled_from(["cs.LG", "hep-th", "68T05"]), max_size=3)
     said |= {"upvotes": st.sampled_from([None, 0, 1, 1234]), "url": ADDRESSES, "github": ADDRESSES}
+    said["day"] = st.sampled_from([date(2026, 6, 1), date(2026, 5, 29)])
     said["comments"] = st.sampled_from(["", "Accepted at NeurIPS 2025"])
     said["hugging_face"] = st.none() | project
     paper = Paper(id=f"{prefix}{position:05}", **draw(st.fixed_dictionaries(said)))
@@ -85,7 +86,8 @@ def material_of(titles, pk=1):
     digest = Digest(pk=pk, public_id=uuid.UUID(int=pk + 100), **defaults)
     material = LetterData(digest=digest, topics=["Graphs"])
     for position, title in enumerate(titles, start=1):
-        paper = Paper(id=f"2606.{position:05}", title=title, abstract="We graph.")
+        paper = Paper(id=f"2606.{position:05}", title=title, day=defaults["day"])
+        paper.abstract = "We graph."
         pick = Pick(paper=paper, position=position, basis="topic", topic_name="Graphs")
         pick.unsaved_folded = []
         material.picks.append(pick)

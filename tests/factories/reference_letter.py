@@ -38,7 +38,9 @@ def _papers(material, tokens, short_urls):
         for pick in picks:
             urls = compose.paper_urls(tokens, pick.paper_id)
             short_url = f"{short_urls['short_feedback']}{pick.position}/"
-            context = fragments.paper_context(pick, compose.DENSITIES[0]) | urls
+            context = (
+                fragments.paper_context(pick, compose.DENSITIES[0], material.digest.day) | urls
+            )
             context |= {"number": f"{pick.position}.", "short_url": short_url}
             found.append(fragments.markup("paper", context))
     return found

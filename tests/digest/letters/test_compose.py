@@ -99,6 +99,25 @@ def test_letter_reflects_current_rows():
         assert fact in words(content.text), fact
 
 
+def test_paper_shows_its_date_if_it_is_not_that_of_the_email():
+    papers = [make.paper(day=TODAY - DAY), make.paper()]
+    dated = [f"arXiv:{papers[0].pk} · 31 May 2026", f"arXiv:{papers[1].pk} · 1 June 2026"]
+    for day, is_shown in ((TODAY - DAY, [False, True]), (TODAY, [True, False])):
+        (content,) = composed(stored(papers, subscriber=make.subscriber(), day=day))
+        for part in (content.text, content.html):
+            assert [origin in words(part) for origin in dated] == is_shown
+
+
+@pytest.mark.parametrize(
+    ("doi", "target"), [("10.1000/A<b> 10.1/x", "10.1000/A%3Cb%3E"), ("", ""), ("none", "")]
+)
+def test_paper_with_doi_links_to_library(settings, doi, target):
+    settings.LIBRARY_LINK = "https://libkey.io/{doi}"
+    (content,) = composed(stored([make.paper(doi=doi)]))
+    assert ("Full text" in content.html) == ("Full text: " in content.text) == bool(target)
+    assert (f'href="https://libkey.io/{target}"' in content.html) == bool(target)
+
+
 def test_only_first_digest_welcomes():
     subscriber = make.subscriber(timezone="America/New_York", hour=6)
     letter = stored([make.paper()], subscriber=subscriber)

@@ -15,10 +15,12 @@ from contextlib import ExitStack, closing, contextmanager
 from types import SimpleNamespace
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.http import HttpResponse
 
 from digest.management import embedded_server
+from digest.management.commands import serve
 from digest.topics import starter_topics
 from subscriptions import tasks
 from subscriptions.models import Topic
@@ -123,6 +125,46 @@ def test_gunicorn_refuses_odd_codecs(tmp_path):
     command = "-m gunicorn config.wsgi --bind 127.0.0.1:{port} --no-control-socket"
     with running(tmp_path, command) as (_, port):
         assert refuses_odd_codecs(port)
+
+
+@pytest.mark.slow
+def test_public_service_starts_from_nothing(tmp_path):
+    public = {"SITE_URL": "https://papers.example.org", "SECRET_KEY": 40 * "x"}
+    account = {
+        "ADMIN_EMAIL": "admin@example.org",
+        "ADMIN_PASSWORD_FILE": str(tmp_path / "password"),
+    }
+    (tmp_path / "password").write_text("four loaves of rye\n")
+    command = "manage.py serve --host 0.0.0.0 --port {port}"
+    with running(tmp_path, command, **public, **account, ALLOWED_HOSTS="127.0.0.1", SOURCES=""):
+        log = (tmp_path / "log").read_text()
+    assert "Created the admin account of ADMIN_EMAIL." in log
+    assert "admin@example.org" not in log
+
+
+# ---- The first account
+
+
+@pytest.mark.django_db
+def test_first_account_is_created_once(settings, client):
+    lines = []
+    serve.make_first_account(lines.append)
+    assert "ADMIN_EMAIL and ADMIN_PASSWORD" in lines[0]
+    for password in ("four loaves of rye", "five loaves of rye"):
+        settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD = "admin@example.org", password
+        serve.make_first_account(lines.append)
+    assert User.objects.get().is_superuser
+    assert len(lines) == 2
+    assert client.login(username="admin@example.org", password="four loaves of rye")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("password", ["rye", "password1", "admin@example.org"])
+def test_weak_first_password_is_refused(settings, password):
+    settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD = "admin@example.org", password
+    with pytest.raises(CommandError, match=r"^ADMIN_PASSWORD: .*password"):
+        serve.make_first_account(print)
+    assert not User.objects.exists()
 
 
 def test_head_response_has_no_body_and_is_closed(rf):

@@ -10,9 +10,22 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection
 
-from digest.models import Alarm, Coverage, Digest, Harvest, Observation, Pick, Response
+from digest.indexing import index_store
+from digest.models import (
+    Alarm,
+    Coverage,
+    Digest,
+    Harvest,
+    Observation,
+    Paper,
+    PaperEmbedding,
+    PaperEvent,
+    Pick,
+    Response,
+)
 from digest.models.sharing import Recommendation
 from digest.operations import retention as upkeep
+from digest.personalization import feedback
 from digest.planning import plan
 from subscriptions import db
 from subscriptions.actions import erase as erasing
@@ -187,6 +200,72 @@ def test_bisection_survives_concurrent_erasure(looks):
     with connection.execute_wrapper(erase):
         first = db.first_id_since(Letter, "created_at", NOW + 9 * DAY)
     assert not Letter.objects.filter(pk__gte=first).exists()
+
+
+# ---- Papers
+
+
+def pick(paper):
+    subscriber = make.subscriber()
+    letter(subscriber, NOW)
+    digest = Digest.objects.get(subscriber=subscriber)
+    digest.picks.create(subscriber=subscriber, paper=paper, position=1, score=1, basis="new")
+
+
+def rate(paper, value):
+    feedback.record(make.subscriber(), paper, value, NOW)
+
+
+def recommend(paper):
+    group = make.group()
+    sender, receiver = (make.member(group, name).subscriber for name in ("Ada", "Bob"))
+    sender.recommendations_sent.create(receiver=receiver, paper=paper, at=NOW)
+
+
+USES = {
+    "got": pick,
+    "liked": lambda paper: rate(paper, "more"),
+    "disliked": lambda paper: rate(paper, "less"),
+    "saved": lambda paper: rate(paper, "save"),
+    "in a library": lambda paper: make.subscriber().library.create(
+        identity=paper.pk, title=paper.title, at=NOW
+    ),
+    "added": lambda paper: make.subscriber().own_topics.create(
+        name="x", query=paper.pk, kind="paper"
+    ),
+    "recommended": recommend,
+    "sample": lambda paper: Paper.objects.filter(pk=paper.pk).update(is_sample=True),
+    "new enough": lambda paper: Paper.objects.filter(pk=paper.pk).update(day=paper.day + DAY),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_old_paper_is_kept_when_it_is(use, settings, monkeypatch):
+    monkeypatch.setattr(upkeep, "PAPER_BATCH", 2)
+    day = TODAY - settings.KEEP_PAPERS - DAY
+    papers = [make.paper(day=day) for _ in range(7)]
+    for paper in papers:
+        paper.observations.create(source="x", day=TODAY, upvotes=1)
+        paper.events.create(kind="code", at=NOW)
+        PaperEmbedding.objects.create(paper=paper, model="x", changed_at=NOW, vector=b"x")
+    used_paper = papers[2]
+    USES[use](used_paper)
+    upkeep.purge(NOW)
+    assert Paper.objects.get().pk == used_paper.pk
+    for model in (Observation, PaperEvent, PaperEmbedding):
+        assert model.objects.get().paper_id == used_paper.pk
+
+
+def test_deleted_papers_leave_the_index(settings):
+    old_paper = make.paper("Sour bread", day=TODAY - settings.KEEP_PAPERS - DAY)
+    paper = make.paper("Sour dough")
+    index_store.renew(NOW)
+    upkeep.purge(NOW)
+    index_store.refresh(NOW + HOUR)
+    index = index_store.current()
+    assert len(index) == 1
+    assert index.place_of(old_paper.pk) == -1
+    assert index.place_of(paper.pk) == 0
 
 
 # ---- All tables

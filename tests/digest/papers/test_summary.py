@@ -1,5 +1,7 @@
 """The sentence that says what a paper does, out of its abstract."""
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,14 +59,20 @@ def test_any_summary_is_short_and_verbatim(title, pieces):
 
 
 def test_letters_quote_sentence_for_their_reason():
-    paper = Paper(id="2606.00001", title="Reefs", abstract=f"{WE} We prove bounds on the tides.")
+    paper = Paper(
+        id="2606.00001",
+        day=date(2026, 6, 1),
+        title="Reefs",
+        abstract=f"{WE} We prove bounds on the tides.",
+    )
     picks = [
         Pick(paper=paper, position=1, basis="topic", topic_name=words[0], terms=words)
         for words in (["graph"], ["bounds", "tides"])
     ]
     for pick in picks:
         pick.unsaved_folded = []
-    entries = fragments.entries(picks, Density(), fragments.letter_site("en"), lambda paper_id: {})
+    site = fragments.letter_site("en")
+    entries = fragments.entries(picks, Density(), site, date(2026, 6, 1), lambda paper_id: {})
     holes = dict.fromkeys(["number", "note"], EncodedBytes())
     rendered = [b"".join(paper.html.join(holes)).replace(b"=\r\n", b"") for paper, _ in entries]
     assert [WE.encode() in one for one in rendered] == [True, False]

@@ -10,6 +10,7 @@ from django.templatetags.static import static
 from digest.indexing import index_store
 from digest.models import Paper, PaperEvent
 from digest.papers import citations
+from digest.personalization import feedback
 from digest.planning import plan
 from subscriptions.models import Letter
 from subscriptions.security import tokens
@@ -247,6 +248,54 @@ def test_control_characters_do_not_break_feeds(client):
         assert "Graph networks" in feed.content.decode()
 
 
+def test_papers_with_doi_link_to_library(client, settings):
+    settings.LIBRARY_LINK = "https://proxy.example.org/?url=https://doi.org/{doi}"
+    paper = make.paper("Graph networks", doi="10.1000/a&b")
+    make.paper("Graph networks again")
+    topic = make.topic("Graph networks")
+    index_store.renew(NOW)
+    target = "https://proxy.example.org/?url=https://doi.org/10.1000/a%26b"
+    for address in (paper.get_absolute_url(), f"/days/{TODAY}/", f"/topics/{topic.slug}/"):
+        assert page_of(client, address).xpath("//a[contains(@href, 'proxy')]/@href") == [target]
+    feed = client.get(f"/topics/{topic.slug}/feed/json/").json()
+    assert [target in item["content_html"] for item in feed["items"]].count(True) == 1
+
+
+# ---- Trending
+
+
+def like(paper, count, value="more"):
+    for _ in range(count):
+        feedback.record(make.subscriber(), paper, value, NOW)
+
+
+def test_trending_papers_are_sorted_by_upvotes_and_likes(client):
+    make.paper("Disliked", upvotes=5)
+    like(make.paper("Liked by three"), 3)
+    like(make.paper("Saved by four", upvotes=1), 4, "save")
+    like(make.paper("Liked by two", upvotes=9), 2)
+    like(Paper.objects.get(title="Disliked"), 9, "less")
+    make.paper("Upvoted", upvotes=35)
+    make.paper("Unknown")
+    make.paper("Old", day=TODAY - 7 * DAY, upvotes=99)
+    make.paper("Withdrawn", upvotes=99, is_withdrawn=True)
+    ranked = ["Saved by four", "Upvoted", "Liked by three", "Liked by two", "Disliked"]
+    for path in ("/trending/", "/trending/embed/"):
+        page = page_of(client, path)
+        assert titles(page) == ranked
+        reasons = [why.text_content() for why in page.find_class("why")]
+        assert reasons == [f"Why this paper: Liked or saved by {n} subscribers" for n in (4, 3)]
+    items = client.get("/trending/feed/json/").json()["items"]
+    assert [item["title"] for item in items] == ranked
+    assert atom_validator.faults(client.get("/trending/feed/").content) == []
+    assert "people" not in str(items)
+
+
+def test_trending_page_without_papers(client):
+    assert "No trending papers this week." in page_of(client, "/trending/").text_content()
+    assert client.get("/trending/feed/json/").json()["items"] == []
+
+
 # ---- A day
 
 
@@ -266,6 +315,17 @@ def test_day_page_sorts_by_upvotes(client):
     early = page_of(client, "/days/2020-01-01/").text_content()
     assert "This site’s archive starts later." in early
     assert "on weekends" not in early
+
+
+def test_old_day_page_says_what_is_kept(client, settings):
+    kept = "After 365 days, only papers that subscribers got, saved or added are kept."
+    for back, is_old in ((settings.KEEP_PAPERS, False), (settings.KEEP_PAPERS + DAY, True)):
+        day = TODAY - back
+        for number in range(2):
+            page = page_of(client, f"/days/{day}/?page={number}").text_content()
+            assert (kept in page) == is_old
+            assert not (is_old and "on weekends" in page)
+            make.paper(day=day)
 
 
 def test_day_page_names_order_when_voted(client):
