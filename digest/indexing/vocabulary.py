@@ -17,6 +17,7 @@ from digest.ranking import text
 from digest.ranking.authors import full_words, name_words
 from digest.ranking.model import TfidfModel, word_column
 from digest.ranking.query import SHORT_TEXT, queries_of
+from digest.ranking.retrieval import is_common
 from digest.sources.records import MAX_TITLE
 from subscriptions.models.topics import Topic
 
@@ -120,6 +121,10 @@ class PaperVocabulary(StoredPapers):
         """Return whether papers have all words of a phrase, and titles one of them."""
         terms = text.terms(phrase)
         return bool(self.index.has_words(terms).all() and self.model.are_subjects(terms).any())
+
+    def is_common(self, phrase: str) -> bool:
+        """Return whether prose is not ranked by a phrase: too many papers have it."""
+        return all(is_common(self.model, query) for query in queries_of([phrase]))
 
     def unknown_words(self, phrase: str) -> list[str]:
         return unknown_words(self.index.has_words, [phrase])

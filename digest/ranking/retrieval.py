@@ -102,11 +102,12 @@ def lines_of(model: TfidfModel, interest: Interest) -> Sequence[Line | None]:
         return [Line(query, whole) for query in interest.queries]
     share = max(min(1.0, FEW_LINES / max(count, 1)), MIN_SHARE)
     lines = [Line(query, whole, share) for query in interest.queries]
-    telling = [None if _is_common(model, line.query) else line for line in lines]
+    telling = [None if is_common(model, line.query) else line for line in lines]
     return telling if any(telling) else lines
 
 
-def _is_common(model: TfidfModel, query: Query) -> bool:
+def is_common(model: TfidfModel, query: Query) -> bool:
+    """Return whether a query is a single word of too many papers to be a line in prose."""
     if len(query.distinct) > 1:
         return False
     count = model.documents_.shape[0]

@@ -314,14 +314,16 @@ class _EntryPresenter:
         self.lines = entry_lines.written(entries, self.vocabulary)
 
     def parts(self, text: str) -> list[Part]:
-        """Return the parts of a text: those are phrases that papers have, or that are struck."""
-        found = [(phrase, True) for phrase in struck_phrases(text)]
-        for phrase in phrases(text):
-            is_subject = not self.knows_papers or self.vocabulary.is_subject(phrase.text)
-            if is_subject and not phrase.is_unwanted:
-                found.append((phrase, False))
+        """Return the parts of a text: those are phrases that rank papers, or that are struck."""
+        subjects = [phrase for phrase in phrases(text) if not phrase.is_unwanted]
+        if self.knows_papers:
+            subjects = [phrase for phrase in subjects if self.vocabulary.is_subject(phrase.text)]
+            telling = [one for one in subjects if not self.vocabulary.is_common(one.text)]
+            subjects = telling or subjects
+        struck = struck_phrases(text)
         parts, end = [], 0
-        for phrase, is_struck in sorted(found, key=lambda pair: pair[0].start):
+        for phrase in sorted([*struck, *subjects], key=lambda phrase: phrase.start):
+            is_struck = phrase in struck
             parts += [Part(text[end : phrase.start]), Part(phrase.text, phrase.text, is_struck)]
             end = phrase.end
         return [*parts, Part(text[end:])]
