@@ -31,9 +31,9 @@ SQL_PICKS = """
     SELECT id, leader_id, subscriber_id, position, paper_id, basis, topic_name, terms, "group"
     FROM digest_pick WHERE digest_id AMONG ORDER BY position, id
 """
-#: Dates are text as well. The last column is the newest number of GitHub stars.
+#: The last column is the newest number of GitHub stars.
 SQL_PAPERS = f"""
-    SELECT {", ".join(PAPER_FIELDS).replace(" day", " CAST(day AS text)")}, (
+    SELECT {", ".join(PAPER_FIELDS)}, (
         SELECT github_stars FROM digest_observation AS seen
         WHERE seen.paper_id = paper.id AND github_stars IS NOT NULL
         ORDER BY seen.day DESC LIMIT 1
@@ -214,8 +214,10 @@ def _add_summaries(digests, picks):
 def _paper(row):
     """Return one object for equal rows: what many emails show of it is computed once."""
     pk, title, abstract, authors, categories, day, *details, hugging_face, is_sample, stars = row
+    if isinstance(day, str):  # SQLite has no dates.
+        day = date.fromisoformat(day)
     values = [pk, title, abstract, json.loads(authors), json.loads(categories)]
-    values += [date.fromisoformat(day), *details, json.loads(hugging_face or "null"), is_sample]
+    values += [day, *details, json.loads(hugging_face or "null"), is_sample]
     paper = Paper.from_db(None, PAPER_FIELDS, values)
     paper.stars = stars
     return paper

@@ -21,17 +21,17 @@ class Command(base.Command):
         parser.add_argument("--host", default="127.0.0.1", help="Default: 127.0.0.1.")
         base.add_port(parser)
 
-    def execute(self, *args, **options):
-        if settings.IS_PUBLIC:  # Other commands leave its migrations to `upgrade`.
-            call_command("upgrade", stdout=self.stdout)
-        return super().execute(*args, **options)
-
-    def handle(self, *, host, port, **options):
+    def execute(self, *args, host, port, **options):
         with base.listening_socket(port, host) as listener:
-            embedded_server.use_port(port)
-            upgrade.prepare_topics(self.stdout.write)
-            make_first_account(self.stdout.write)
-            serve(listener, self.stdout)
+            if settings.IS_PUBLIC:  # Other commands leave its migrations to `upgrade`.
+                call_command("upgrade", stdout=self.stdout)
+            return super().execute(*args, listener=listener, port=port, **options)
+
+    def handle(self, *, listener, port, **options):
+        embedded_server.use_port(port)
+        upgrade.prepare_topics(self.stdout.write)
+        make_first_account(self.stdout.write)
+        serve(listener, self.stdout)
 
 
 def make_first_account(write) -> None:
