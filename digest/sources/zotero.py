@@ -18,7 +18,8 @@ MAX_PAGES = 10  # Of 100 items, the most that the API allows.
 MAX_VERSION = 2**31 - 1  # The database's limit.
 NON_PAPER_TYPES = ("attachment", "note", "annotation")
 ADDRESS = re.compile(
-    r"(?:(?:https?://)?(?:www\.|api\.)?zotero\.org/)?(?:(users|groups)/)?([1-9]\d{0,9})(?:[/?#].*)?",
+    r"(?:(?:https?://)?(?:www\.|api\.)?zotero\.org/)?(?:(users|groups)/)?([1-9]\d{0,9})"
+    r"(?:/(?:[^/?#]+/)?collections/([a-z0-9]{8}))?(?:[/?#].*)?",
     re.ASCII | re.IGNORECASE,
 )
 KEY = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -45,13 +46,18 @@ class Library(NamedTuple):
 
 
 def path_of(address: str) -> str:
-    """Return the path of a library from its web address or number, or an empty string.
+    """Return the path of a library or of one of its collections, or an empty string.
 
     >>> path_of("https://www.zotero.org/groups/2373/soups/library"), path_of("475425")
     ('groups/2373', 'users/475425')
+    >>> path_of("https://www.zotero.org/groups/2373/soups/collections/AB12CD34/items")
+    'groups/2373/collections/AB12CD34'
     """
     match = ADDRESS.fullmatch(address.strip())
-    return f"{(match[1] or 'users').lower()}/{match[2]}" if match else ""
+    if match is None:
+        return ""
+    path = f"{(match[1] or 'users').lower()}/{match[2]}"
+    return f"{path}/collections/{match[3].upper()}" if match[3] else path
 
 
 class Zotero:
@@ -63,7 +69,7 @@ class Zotero:
         self.base, self.hosts = base, frozenset({urlsplit(base).netloc})
 
     def read(self, web: Web, path: str, key: str, old_version: int, limit: int) -> Library:
-        """Return the latest papers of a library, unless its version is still `old_version`.
+        """Return the latest papers at a path, unless its version is still `old_version`.
 
         A changed library is read again in full, so that deletions and restorations need no rules.
 

@@ -33,6 +33,8 @@ def titles(library):
 def test_address_yields_a_path_without_host():
     assert {path_of(address) for address in CASES["groups"]} == {"groups/2373"}
     assert path_of("475425") == "users/475425"
+    collections = {path_of(address) for address in CASES["collections"]}
+    assert collections == {"groups/2373/collections/AB12CD34"}
     assert {path_of(address) for address in CASES["invalid"]} == {""}
 
 
@@ -46,6 +48,16 @@ def test_all_pages_are_read_newest_first(server):
     assert titles(library) == [f"Soups of kind {number}" for number in reversed(range(250))]
     assert (library.version, library.wait) == (250, 0)
     assert [asked["start"] for _, asked, _ in server.asked] == ["0", "100", "200"]
+
+
+def test_only_the_collection_is_read(server):
+    server.add()
+    server.path = f"{PATH}/collections/AB12CD34"
+    web = web_of(server.source().hosts, retries=1)
+    library = server.source().read(web, path_of("475425/collections/ab12cd34"), "", 0, 300)
+    assert titles(library) == ["Soups of kind 1"]
+    with pytest.raises(Refused):
+        read(server)
 
 
 @pytest.mark.parametrize(("kind", "papers", "pages"), [("book", 300, 3), ("note", 0, 10)])
