@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Takes letters of one kind with `subscriber` loaded. Returns, in order, the content of each or the
 #: exception: render.NoContent, or an error, which affects no other letter. The iterator may compose
-#: on demand, in another thread, from what was read before.
+#: on demand, from what was read before.
 type Composer = Callable[[Sequence[Letter], datetime], Iterator[Content | Exception]]
 
 #: How many letters are composed together at most. One by one, a quarter of the time is lost to
@@ -26,7 +26,7 @@ COMPOSE_BATCH_SIZE = 10
 #: Composers by kind of letter.
 composers: dict[str, "Composer"] = {}
 
-#: Called after a confirmation has committed: a first digest is due.
+#: Called after an answer to a confirmation has committed: a first digest may be due.
 on_confirmed: list[Callable] = []
 
 #: Called with the ids of letters that were certainly not sent, in the transaction that ends them.
