@@ -19,7 +19,8 @@ MAX_VERSION = 2**31 - 1  # The database's limit.
 NON_PAPER_TYPES = ("attachment", "note", "annotation")
 ADDRESS = re.compile(
     r"(?:(?:https?://)?(?:www\.|api\.)?zotero\.org/)?(?:(users|groups)/)?([1-9]\d{0,9})"
-    r"(?:/(?:[^/?#]+/)?collections/([a-z0-9]{8}))?(?:[/?#].*)?",
+    # An address with an incomplete key does not match: it does not mean the whole library.
+    r"(?:/(?:[^/?#]+/)?collections/([a-z0-9]{8})(?![^/?#])|(?!.*/collections/.))(?:[/?#].*)?",
     re.ASCII | re.IGNORECASE,
 )
 KEY = re.compile(r"[A-Za-z0-9]{1,64}")

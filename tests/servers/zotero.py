@@ -1,5 +1,7 @@
 """Zotero's Web API v3 on loopback, with one library. `add` and `delete` change it.
 
+`collections` are the keys of its collections. An item names those that it is in.
+
 Each request is in `asked`, as (path, parameters, headers with names in lower case). What is in
 `during` is called before an answer, one an answer: as changes while a library is read.
 """
@@ -17,6 +19,7 @@ class ZoteroServer(LoopbackServer):
     def __init__(self):
         super().__init__(Conversation)
         self.items, self.version, self.during = {}, 0, deque()
+        self.collections = set()
         self.path, self.key, self.backoff = PATH, "", ""
 
     def source(self):
@@ -40,7 +43,9 @@ class Conversation(JsonConversation):
         special = server.next_answer()
         if special is None and server.key != headers.get("zotero-api-key", ""):
             special = 403, {"Content-Type": "text/plain"}, b"Forbidden"
-        if special is None and path != f"/{server.path}/items/top":
+        collection = path.removeprefix(f"/{server.path}/collections/").removesuffix("/items/top")
+        is_collection = collection in server.collections
+        if special is None and not is_collection and path != f"/{server.path}/items/top":
             special = 404, {"Content-Type": "text/plain"}, b"Library not found"
         if special is not USUAL:
             return self.send(*special)
@@ -51,7 +56,12 @@ class Conversation(JsonConversation):
         if headers["zotero-api-version"] != "3" or asked["format"] != "json":
             return self.send(400, {}, b"")
         assert (asked["sort"], asked["direction"]) == ("dateAdded", "desc")
-        rows = sorted(server.items.items(), key=lambda row: row[1]["dateAdded"], reverse=True)
+        rows = [
+            (key, data)
+            for key, data in server.items.items()
+            if not is_collection or collection in data.get("collections", [])
+        ]
+        rows.sort(key=lambda row: row[1]["dateAdded"], reverse=True)
         start, count = int(asked["start"]), min(int(asked["limit"]), 100)
         page = [{"key": key, "data": data} for key, data in rows[start : start + count]]
         self.send(200, said | {"Total-Results": str(len(rows))}, json.dumps(page).encode())

@@ -305,6 +305,25 @@ def test_library_can_be_connected_changed_and_disconnected(client, someone, serv
     assert not ZoteroLibrary.objects.exists()
 
 
+def test_collection_is_kept_in_step_until_it_is_deleted(client, subscriber, server):
+    server.collections = {"ABCD2345"}
+    server.add(1)
+    server.add(2, collections=["ABCD2345"])
+    server.add(3, collections=["ABCD2345"])
+    post(client, subscriber, zotero=f"{PATH}/collections/ABCD2345")
+    now = state(subscriber).next_read_at
+    read(server, now)
+    assert known_to(subscriber) == ["Soups of kind 3", "Soups of kind 2"]
+    server.add(3)
+    read(server, now + DAY)
+    assert known_to(subscriber) == ["Soups of kind 2"]
+    server.collections.clear()
+    read(server, now + 2 * DAY)
+    assert (state(subscriber).problem, known_to(subscriber)) == ("missing", ["Soups of kind 2"])
+    post(client, subscriber, zotero=PATH)
+    assert known_to(subscriber) == []
+
+
 def test_reads_on_request_are_rate_limited(client, monkeypatch):
     enqueued = []
     monkeypatch.setattr(page, "enqueue", enqueued.append)
