@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -214,10 +213,8 @@ def _add_summaries(digests, picks):
 def _paper(row):
     """Return one object for equal rows: what many emails show of it is computed once."""
     pk, title, abstract, authors, categories, day, *details, hugging_face, is_sample, stars = row
-    if isinstance(day, str):  # SQLite has no dates.
-        day = date.fromisoformat(day)
-    values = [pk, title, abstract, json.loads(authors), json.loads(categories)]
-    values += [day, *details, json.loads(hugging_face or "null"), is_sample]
+    values = [pk, title, abstract, json.loads(authors), json.loads(categories), day]
+    values += [*details, json.loads(hugging_face or "null"), is_sample]
     paper = Paper.from_db(None, PAPER_FIELDS, values)
     paper.stars = stars
     return paper
