@@ -98,14 +98,16 @@ class DeliveryForm(PageForm):
             self.add_error("pause_until", _("That day is over. Choose a later one, or none."))
 
     def settings(self):
-        """Return the settings that were sent, by the names of Subscriber's fields."""
-        return {
-            self.STORED_AS.get(name, name): value
-            for name, value in self.cleaned_data.items()
-            # An empty day, if it was sent, ends the pause, and an empty language the summaries.
-            if value not in (None, "")
-            or (name in self.data and name in ("pause_until", "summaries"))
-        }
+        """Return the settings that were sent, by the names of Subscriber's fields.
+
+        An empty value is a setting where the field may be blank: it ends a pause, say.
+        """
+        settings = {}
+        for name, value in self.cleaned_data.items():
+            field = Subscriber._meta.get_field(self.STORED_AS.get(name, name))
+            if value not in (None, "") or (name in self.data and field.blank):
+                settings[field.name] = value
+        return settings
 
 
 class MoveForm(PageForm):
