@@ -11,7 +11,7 @@ then count as sent.
 import random
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -230,10 +230,9 @@ class World:
     def wait(self, hours=None):
         ends = self.clock.now + (hours or self.chance.randint(1, 40)) * HOUR
         while self.clock.now < ends:
-            now = self.clock.now
-            plan.plan(now)
-            queue.sweep(now)
-            worker.deliver_due(lambda: now)
+            plan.plan(self.clock.now)
+            queue.sweep(self.clock.now)
+            worker.deliver_due(lambda: self.clock.now)
             self.wire.look_up()
             self.clock.now = self._next_moment(ends)
 
@@ -282,12 +281,10 @@ class World:
         medium = self.chance.choice([Letter.EMAILS, Letter.POSTS])
         with transaction.atomic():
             claimed, _ = transitions.claim(self.clock.now, 10, medium=medium)
-        written = [
-            one for some in rendering.render_letters(claimed, self.clock.now) for one in some
-        ]
+        batches = rendering.render_letters(claimed, self.clock.now)
         frozen = {
             letter.pk: made
-            for letter, made in written
+            for letter, made in chain.from_iterable(batches)
             if isinstance(made, transitions.FrozenMessage)
         }
         if self.chance.random() < 0.6:
