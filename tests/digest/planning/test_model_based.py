@@ -368,8 +368,7 @@ def test_delivered_papers_are_not_resent_after_restore(seed, begin, clock):
         raise Lost
     circuit_breaker.stop("the operator", clock.now)
     for hours in world.chance.choices([1, 10, 26], k=world.chance.randrange(4)):
-        clock.now += hours * HOUR
-        queue.sweep(clock.now)
+        world.wait(hours)
     restoring.skip(since, clock.now)
     circuit_breaker.resume("the operator", clock.now)
     lost = arrived_days(before)

@@ -46,6 +46,13 @@ def test_unsent_digest_gives_papers_to_next_one():
     assert Pick.objects.get().digest.day == TODAY
 
 
+def test_resent_digest_is_not_overtaken():
+    one = planned_yesterday(0)
+    one.letters.update(repeats=1, left_at=at(YESTERDAY, 9))  # It may have arrived.
+    assert plan.plan(at(TODAY, 0)).letters == 0
+    assert one.letters.get().state == "planned"
+
+
 @pytest.mark.parametrize("state", ["transmitting", "uncertain"])
 def test_next_digest_waits_for_possible_resend(state):
     """As after a day without power: nobody has asked yet what became of it."""
