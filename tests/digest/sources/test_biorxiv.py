@@ -4,7 +4,6 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from digest.http.client import Unavailable
 from digest.models import Coverage, Paper, PaperEvent
 from digest.papers import harvest, registry
 from digest.sources.biorxiv.source import BioRxiv
@@ -96,24 +95,6 @@ def test_withdrawal_is_recognized():
         assert is_withdrawn == (fields in CASES["withdrawn"])
 
 
-def test_bad_row_is_one_bad_record():
-    doi, place = "10.64898/2026.06.03.000009: ", "2026-06-03, row 2: "
-    for spoilt, error in (
-        (None, f"{place}it is no paper's row"),
-        ([], f"{place}it is no paper's row"),
-        ({}, f"{place}it has no DOI"),
-        (row(doi="../../10.1101/1"), "../../10.1101/1: it has no DOI"),
-        (row(doi=10.1), f"{place}doi is no text"),
-        (row(doi="10.1101/" + "1" * 99), "is not the id of a paper"),
-        (row(9, title=""), f"{doi}it has no title"),
-        *((row(9, **{name: ["A"]}), f"{doi}{name} is no text") for name in ("title", "published")),
-    ):
-        batch = read(row(1), spoilt, row(3))
-        assert [record.title for record in batch.records] == ["Paper 1", "Paper 3"]
-        assert (batch.state, batch.missing, len(batch.errors)) == ("fresh", 0, 1)
-        assert error in batch.errors[0]
-
-
 # ---- Lists
 
 
@@ -140,25 +121,6 @@ def test_papers_without_message_are_read():
         web = FixedAnswer(messages | {"collection": [row()]})
         batch = next(BioRxiv().harvest(web, today=TODAY, since=TODAY, cursor=""))
         assert [record.title for record in batch.records] == ["Paper 1"]
-
-
-def test_invalid_list_stops_the_run(server, harvests):
-    for answer, error in (
-        ({"messages": [{"status": "ok"}]}, "no list of papers"),
-        ({"messages": [{"status": "Both dates must be in <b>"}]}, "answers: Both dates must be"),
-        ({"collection": [0] * 1001}, "1001 rows at once"),
-    ):
-        harvests.begin_web()
-        server.answers.append(says(answer))
-        assert error in str(harvests.cut_off(since=TODAY)[1])
-
-
-@pytest.mark.parametrize("body", [b"", b"\n"])
-def test_empty_response_is_retried(server, harvests, body):
-    server.answers.append((200, {}, body))
-    batches, error = harvests.cut_off(since=TODAY)
-    assert isinstance(error, Unavailable)
-    assert [batch.state for batch in batches] == [""]  # Unknown.
 
 
 def test_row_added_between_pages_is_missed(server, run):

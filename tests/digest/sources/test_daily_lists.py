@@ -1,28 +1,42 @@
 """Sources with a list for each day read it to its end, or say that it is not whole."""
 
-from contextlib import closing
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.sources import huggingface
 from digest.sources.biorxiv import source as biorxiv
+from digest.sources.europepmc import EuropePmc
 from tests.factories.harvests import FixedAnswer, anything, found, harvesting
+from tests.helpers.data_files import cases, repeated
+from tests.servers import daily_lists, europepmc
 from tests.servers.daily_lists import DAY, TODAY, BioRxivServer, HuggingFaceServer
-from tests.servers.loopback import DOWN, USUAL, says, web_page
+from tests.servers.europepmc import EuropePmcServer
+from tests.servers.loopback import DOWN, USUAL
 
+CASES = cases("lists")
+SERVERS = {
+    "huggingface": HuggingFaceServer,
+    "biorxiv": BioRxivServer,
+    "europepmc": EuropePmcServer,
+}
+SOURCES = {
+    "huggingface": huggingface.HuggingFace(),
+    "biorxiv": biorxiv.BioRxiv(),
+    "europepmc": EuropePmc(["paper"]),
+}
 MAX_PAGES = {HuggingFaceServer: huggingface.MAX_PAGES, BioRxivServer: biorxiv.MAX_PAGES}
 
 
-@pytest.fixture(params=list(MAX_PAGES))
+@pytest.fixture(params=["huggingface", "biorxiv"])
 def server(request):
-    with closing(request.param()) as server:
+    with SERVERS[request.param]() as server:
         server.page = 30
         yield server
 
 
 harvests = harvesting(lambda server: server.source())
+all_sources = pytest.mark.parametrize("server", SERVERS, indirect=True)
 
 
 @pytest.fixture
@@ -80,22 +94,31 @@ def test_endless_list_is_stopped(server, run):
     assert "no end" in batch.note
 
 
-NO_LISTS = [
-    (web_page(), "sent a web page"),
-    (says(b"[" * 200_000 + b"]" * 200_000), "something that is not JSON"),
-    (says(b'"\xff\xfe"'), "not valid UTF-8"),
-    (says(7), "no list of papers"),
-]
+# ---- Of all sources
 
 
-@pytest.mark.parametrize(("answer", "error"), NO_LISTS)
-def test_invalid_list_stops_run_and_keeps_previous(server, harvests, answer, error):
+@pytest.mark.parametrize(
+    ("server", "answers", "error", "waits"), CASES["broken"], indirect=["server"]
+)
+def test_broken_answer_stops_run_and_keeps_previous(server, harvests, answers, error, waits):
     server.add(TODAY - DAY)
-    server.answers.extend([USUAL, answer])
+    bodies = [body if isinstance(body, list) else [[body, 1]] for *_, body in answers]
+    answers = [(*answer[:2], repeated(body)) for answer, body in zip(answers, bodies, strict=True)]
+    server.answers.extend([USUAL, *answers])
     batches, why = harvests.cut_off(since=TODAY - DAY)
     assert error in str(why)
+    assert len(harvests.slept) == waits
     assert len(found(batches)) == 1
-    assert batches[-1].cursor == "2026-06-03"
+    assert "2026-06-03" in batches[-1].cursor
+
+
+@all_sources
+def test_throttled_run_waits_and_goes_on(server, harvests):
+    fill(server, 2)
+    server.answers.extend([(429, {"Retry-After": "7"}, b""), (406, {}, b"")])
+    assert len(found(harvests(since=TODAY))) == 2
+    assert harvests.slept[0] == 7
+    assert len(harvests.slept) == 2
 
 
 def test_interrupted_list_is_kept_and_reread(server, harvests):
@@ -107,32 +130,67 @@ def test_interrupted_list_is_kept_and_reread(server, harvests):
     assert "broke off after 1 page" in batch.note
 
 
-@pytest.mark.parametrize("before", range(1, 6, 2))
+@all_sources
+@pytest.mark.parametrize("before", range(1, 6))
 def test_interrupted_run_is_continued(server, run, harvests, before):
-    fill(server, 120, days=3)
+    fill(server, 400, days=3)
     server.answers.extend([USUAL] * before + [DOWN] * 8)
     batches, _ = harvests.cut_off(since=TODAY - 2 * DAY)
     server.answers.clear()
     cursor = batches[-1].cursor if batches else ""
     batches += run(since=TODAY - 2 * DAY, cursor=cursor)
-    assert len({record.id for record in found(batches)}) == 120
+    assert len({record.id for record in found(batches)}) == 400
 
 
-fields = st.sampled_from(
-    [
-        *["id", "title", "summary", "authors", "upvotes", "submittedOnDailyAt", "githubRepo"],
-        *["doi", "version", "date", "category", "published", "preprint_doi", "published_doi"],
-    ]
+# ---- Rows
+
+
+ROWS = {
+    "huggingface": lambda number, **fields: daily_lists.hugging_face_row(TODAY, number, **fields),
+    "biorxiv": lambda number, **fields: daily_lists.biorxiv_row(TODAY, number, **fields),
+    "europepmc": europepmc.row,
+}
+
+
+def read(name, rows):
+    """Return the batch that a source makes of today's list with these rows."""
+    count = len(rows)
+    answer = {"messages": [{"status": "ok", "total": count}], "collection": rows}
+    answer |= {"hitCount": count, "resultList": {"result": rows}}
+    web = FixedAnswer(rows if name == "huggingface" else answer)
+    return next(SOURCES[name].harvest(web, today=TODAY, since=TODAY, cursor=""))
+
+
+@pytest.mark.parametrize(("name", "spoilt", "error"), CASES["bad_rows"])
+def test_bad_row_is_one_bad_record(name, spoilt, error):
+    row = ROWS[name]
+    spoilt = row(9, **spoilt) if isinstance(spoilt, dict) else spoilt[0]
+    batch = read(name, [row(1), spoilt, row(3)])
+    assert [record.title for record in batch.records] == ["Paper 1", "Paper 3"]
+    assert (batch.state, batch.missing, len(batch.errors)) == ("fresh", 0, 1)
+    assert error in batch.errors[0]
+
+
+odd_fields = st.dictionaries(
+    st.sampled_from(
+        [
+            *ROWS["huggingface"](1)["paper"],
+            *ROWS["biorxiv"](1),
+            *europepmc.row(),
+            "authorList",
+            "versionList",
+            "bookOrReportDetails",
+        ]
+    ),
+    anything,
 )
-rows = st.dictionaries(fields, anything | st.sampled_from(["2606.00001", "10.1101/1"]))
 
 
 @pytest.mark.slow
-@given(st.lists(anything | rows, max_size=5), anything)
-def test_any_row_is_good_or_bad(rows, total):
-    papers = [{"paper": row} for row in rows]
-    list_of_biorxiv = {"messages": [{"status": "ok", "total": total}], "collection": rows}
-    for source, body in [(huggingface.HuggingFace(), papers), (biorxiv.BioRxiv(), list_of_biorxiv)]:
-        for batch in source.harvest(FixedAnswer(body), today=TODAY, since=TODAY, cursor=""):
-            assert len(batch.records) + len(batch.errors) <= len(rows)
-            assert bool(batch.records or batch.errors) == bool(rows)
+@pytest.mark.parametrize("name", SOURCES)
+@given(odd_rows=st.lists(anything | odd_fields, max_size=4))
+def test_any_row_is_good_or_bad(name, odd_rows):
+    rows = [ROWS[name](5, **odd) if isinstance(odd, dict) else odd for odd in odd_rows]
+    batch = read(name, rows)
+    assert len(batch.records) + len(batch.errors) <= len(rows)
+    assert name == "europepmc" or bool(batch.records or batch.errors) == bool(rows)

@@ -1,24 +1,22 @@
 """Europe PMC: its queries, its pages, and its rows."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.models import Coverage, Paper
-from digest.papers import harvest, registry, topic_phrases
+from digest.papers import topic_phrases
 from digest.sources import europepmc
 from digest.sources.europepmc import EuropePmc
 from digest.sources.records import Record
 from subscriptions.models import TopicPreference
 from tests.factories import make
-from tests.factories.harvests import FixedAnswer, anything, found, harvesting, only, serving
+from tests.factories.harvests import FixedAnswer, found, harvesting, only, serving
 from tests.helpers.data_files import cases
-from tests.helpers.local_web import web_of
 from tests.servers.daily_lists import DAY, TODAY
 from tests.servers.europepmc import QUERY, EuropePmcServer, preprint, row
-from tests.servers.loopback import DOWN, USUAL, says, web_page
+from tests.servers.loopback import USUAL, says
 
 CASES = cases("europepmc")
 
@@ -26,7 +24,6 @@ server = serving(EuropePmcServer)
 run = harvesting(lambda server, phrases=("paper",): server.source(phrases))
 
 NO_LIST = says({"version": "6.9"})  # As it comes after an old mark.
-BUSY = 429, {}, b""
 
 
 def fill(server, count, day=TODAY):
@@ -136,18 +133,6 @@ def test_too_long_list_is_cut_off(server, run, monkeypatch):
     assert second.note == f"Of 210 papers of {TODAY - DAY}, 10 were not read: they are too many"
 
 
-@pytest.mark.parametrize("before", range(6))
-def test_interrupted_run_continues_at_its_request(server, run, before):
-    for day in (TODAY - DAY, TODAY):
-        fill(server, 150, day)
-    options = {"phrases": [f"paper {'x' * 1000}", f"paper {'y' * 1000}"], "since": TODAY - DAY}
-    server.answers.extend([USUAL] * before + [DOWN] * 4)
-    batches, _ = run.cut_off(**options)
-    batches += run(cursor=batches[-1].cursor if batches else "", **options)
-    assert (len(server.asked), len(batches)) == (8 + 4, 8)
-    assert sum(len(batch.records) for batch in batches) == 600
-
-
 def test_cursor_of_other_topics_starts_over(server, run):
     fill(server, 150)
     first, *_ = run(since=TODAY)
@@ -162,23 +147,6 @@ def test_expired_mark_starts_list_over(server, run):
     batches, why = run.cut_off(since=TODAY)
     assert "no list of papers" in str(why)
     assert len(found(run(since=TODAY, cursor=batches[-1].cursor))) == 150
-
-
-NO_ANSWERS = [
-    ([web_page()], "sent a web page", 0),
-    ([says(b"{"), says(b"{")], "not JSON", 0),
-    ([says([]), says({"hitCount": "7"})], "no list of papers", 0),
-    ([says({"hitCount": -1}), says({"hitCount": 10**12})], "no list of papers", 0),
-    ([BUSY] * 4, "answered 429", 3),
-]
-
-
-@pytest.mark.parametrize(("answers", "error", "slept"), NO_ANSWERS)
-def test_invalid_response_stops_the_run(server, run, answers, error, slept):
-    server.answers.extend(answers)
-    _, why = run.cut_off(since=TODAY)
-    assert error in str(why)
-    assert len(run.slept) == slept
 
 
 def test_response_without_list_is_retried(server, run):
@@ -255,43 +223,4 @@ def test_notices_are_skipped_and_retractions_marked(kinds, abstract, outcome):
     assert not batches[0].errors
 
 
-names = st.sampled_from(
-    [*row(), "authorList", "versionNumber", "versionList", "bookOrReportDetails", "license"]
-)
-odd_rows = st.dictionaries(names, anything).map(lambda odd: row(**odd))
-
-
-@pytest.mark.slow
-@given(st.lists(anything | odd_rows, max_size=4))
-def test_any_row_is_good_or_bad(rows):
-    for batch in read(*rows):
-        assert len(batch.records) + len(batch.errors) <= len(rows)
-
-
-@pytest.mark.parametrize("spoilt", [{"title": 7}, {"authorList": {"author": [{"fullName": [1]}]}}])
-def test_bad_row_is_one_bad_record(spoilt):
-    (batch,) = read(row(1, **spoilt), row(2))
-    assert (len(batch.records), len(batch.errors)) == (1, 1)
-    assert batch.errors[0].startswith("'1'")
-
-
 # ---- Runs
-
-
-@pytest.mark.django_db
-def test_interrupted_run_completes_its_days(server, monkeypatch):
-    make.topic("Rye", query="rye")
-    for number in range(150):
-        server.add(TODAY, number, title=f"Rye {number}")
-    server.answers.extend([USUAL] * 3 + [DOWN] * 4)
-    monkeypatch.setattr(registry, "EuropePmc", lambda phrases: EuropePmc(phrases, server.base))
-    source = registry.source_named("europepmc")
-    web = web_of(source.hosts)
-
-    def outcome():
-        row = harvest.run(source, web, clock=lambda: datetime(2026, 6, 3, 12, tzinfo=UTC))
-        day = Coverage.objects.get(day=TODAY)
-        return row.state, Paper.objects.count(), (day.state, day.announced, day.stored)
-
-    assert outcome() == ("failed", 100, ("failed", 150, 100))
-    assert outcome() == ("done", 150, ("fresh", 150, 150))

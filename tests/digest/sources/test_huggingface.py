@@ -64,39 +64,10 @@ def test_fields_are_read_or_omitted():
         assert record.day == TODAY
 
 
-def test_bad_row_is_one_bad_record():
-    place = "2026-06-03, page 1, row 2: "
-    for spoilt, error in (
-        (None, f"{place}it holds no paper"),
-        ({"paper": []}, f"{place}it holds no paper"),
-        ({"paper": {}}, f"{place}it has no title"),
-        ({"paper": {"title": "A"}}, f"{place}'' is not the id of a paper"),
-        (row(9, title=7), "2606.00009: title is no text"),
-        (row(id="what?"), "what?: 'what?' is not the id of a paper"),
-        (row(id=2606.1), f"{place}id is no text"),
-        *((row(9, upvotes=count), "2606.00009: upvotes is no count") for count in ("many", -1)),
-        *((row(9, githubStars=n), "2606.00009: githubStars is no count") for n in (True, 2**40)),
-        *(
-            (row(9, authors=one), "2606.00009: its authors are no list of authors")
-            for one in ("A", ["A"])
-        ),
-    ):
-        batch = read([row(1), spoilt, row(3)])
-        assert [record.id for record in batch.records] == ["2606.00001", "2606.00003"]
-        assert batch.errors == [error]
-        alone = read([spoilt])
-        assert (alone.records, alone.state, alone.note) == ([], "fresh", "")
-
-
 def test_huge_number_is_one_bad_record():
     rows = json.dumps([row(upvotes=0), row(2)])
     batch = read(rows.replace('"upvotes": 0', f'"upvotes": {"9" * 9999}').encode())
     assert (batch.errors, len(batch.records)) == (["2606.00001: upvotes is no count"], 1)
-
-
-def test_too_many_rows_are_refused(run):
-    run.server.answers.append((200, {}, b"[" + b"0," * 5_000 + b"0]"))
-    assert "5001 rows at once" in str(run.cut_off(since=TODAY)[1])
 
 
 def test_refused_past_day_stops_the_run(server, run):
