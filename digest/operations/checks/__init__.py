@@ -38,6 +38,11 @@ class Button(NamedTuple):
     page: str
     query: str = ""
 
+    @property
+    def asks(self) -> bool:
+        """Return whether it acts, after a dialog."""
+        return not self.page.endswith("_changelist")
+
 
 class Finding(NamedTuple):
     """What a check found. `grade` is its severity, or ok."""
