@@ -340,9 +340,8 @@ def promises(now):
     """The last daily check found no violated invariant."""
     for result in invariants.examine(now, now - invariants.RECENT):
         if result.count:
-            invariant = result.invariant
             yield (
-                invariant.name,
-                f"A delivery invariant is violated: “{invariant.sentence}” ({invariant.name}) is "
+                result.name,
+                f"A delivery invariant is violated: “{result.sentence}” ({result.name}) is "
                 f"{result.text}. This is a bug, or somebody wrote into the database.",
             )
