@@ -3,7 +3,7 @@
 To add a check, write a function of the current time in one of this package's modules. The first
 line of its docstring says what is well whenever it returns nothing:
 
-    @check("space", "alarm", MINUTE)
+    @check("alarm", MINUTE)
     def space(now):
         '''DATA_DIR has a gigabyte free.'''
         if shutil.disk_usage(settings.DATA_DIR).free < 10**9:
@@ -37,6 +37,11 @@ class Button(NamedTuple):
     words: str
     page: str
     query: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Return whether it acts, after a dialog."""
+        return not self.page.endswith("_changelist")
 
 
 class Finding(NamedTuple):
@@ -116,11 +121,12 @@ class Check:
 CHECKS: list[Check] = []
 
 
-def check(name, severity="wrong", every=None, button=None, is_local=False):
-    """Add the decorated function to the list."""
+def check(severity="wrong", every=None, button=None, is_local=False, name=""):
+    """Add the decorated function to the list, by default with its name."""
 
     def add(function):
-        CHECKS.append(Check(name, severity, every, function, button, is_local))
+        check_name = name or function.__name__.replace("_", " ")
+        CHECKS.append(Check(check_name, severity, every, function, button, is_local))
         return function
 
     return add

@@ -422,13 +422,13 @@ def test_database_outage_is_reported_by_any_process(hook, monkeypatch, error):
     def refuse(execute, *args):
         raise error("gone")
 
-    watcher = alarms.Watcher()
+    count = 0
     monkeypatch.setattr(connection, "close", lambda: None)  # The test's transaction is in it.
     for is_long in (False, True):
         for _ in range(5 if is_long else 1):
             with connection.execute_wrapper(refuse):
-                watcher.check()
-        watcher.check()
+                count = alarms.watch_database(count)
+        count = alarms.watch_database(count)
         assert bool(hook.posted) == is_long
     assert [text.splitlines()[1:] for text in hook.posted] == [
         [f"[database] The database does not answer ({error.__name__})."],
