@@ -7,6 +7,7 @@ work makes no new paper, and a day can be read again.
 import re
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from urllib.parse import quote, urlsplit
@@ -50,7 +51,7 @@ def parse_ids(text: str) -> list[str]:
     ['2469-9950', '2469-9969']
     """
     ids = []
-    for part in re.split(r"[\s,;]+", text.strip()):
+    for part in filter(None, re.split(r"[\s,;]+", text)):
         if match := ISSN.fullmatch(part):
             part = f"{match[1]}-{match[2].upper()}"
             if not _has_check_digit(part):
@@ -130,6 +131,30 @@ class Crossref:
         note = "" if papers else "Crossref has no papers of it from the last year"
         return Batch(papers[:TRIAL_PAPERS], note=note)
 
+    def find_journals(self, web: Web, text: str) -> list[tuple[str, str]]:
+        """Return the titles and ISSNs of the journals with this ISSN, or these words in the title.
+
+        Raises MalformedFeed, web.Unavailable or web.Refused.
+        """
+        try:
+            if ISSN.fullmatch(text):
+                rows = [_message(web.get(f"{self.base}/journals/{text}"))]
+            else:
+                params = {"query": text, "rows": str(MAX_FOUND)}
+                rows = _message(web.get(f"{self.base}/journals", params))["items"]
+            found = [(records.clean(row["title"], 200), row["ISSN"]) for row in rows]
+        except Refused as error:
+            if error.status == 404:
+                return []
+            raise
+        except UNREADABLE:
+            raise MalformedFeed("Crossref sent JSON, but no journals") from None
+        titles_and_ids = []
+        for title, issns in found:
+            with suppress(ValueError):
+                titles_and_ids.append((title, ", ".join(parse_ids(" ".join(issns)))))
+        return [(title, ids) for title, ids in titles_and_ids if ids]
+
     def _works(self, web, start, end):
         """Return the works that were registered on these days, and how many there are."""
         works: dict[str, object] = {}
@@ -201,27 +226,6 @@ class Crossref:
         except (MalformedFeed, Refused, *UNREADABLE):  # Usually 404.
             return ""
         return publishers.read(text, record.title)[0]
-
-
-def find_journals(web: Web, text: str, base: str = journals.CROSSREF) -> list[tuple[str, str]]:
-    """Return the titles and ISSNs of the journals with this ISSN, or whose titles have these words.
-
-    Raises MalformedFeed, web.Unavailable or web.Refused.
-    """
-    try:
-        if ISSN.fullmatch(text):
-            rows = [_message(web.get(f"{base}/journals/{text}"))]
-        else:
-            params = {"query": text, "rows": str(MAX_FOUND)}
-            rows = _message(web.get(f"{base}/journals", params))["items"]
-        found = [(records.clean(row["title"], 200), row["ISSN"]) for row in rows if row["ISSN"]]
-        return [(title, ", ".join(parse_ids(" ".join(issns)))) for title, issns in found]
-    except Refused as error:
-        if error.status == 404:
-            return []
-        raise
-    except UNREADABLE:
-        raise MalformedFeed("Crossref sent JSON, but no journals") from None
 
 
 # ---- A work
