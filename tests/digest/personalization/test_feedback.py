@@ -31,7 +31,6 @@ from tests.factories.feedback import (
     words_of,
 )
 from tests.factories.make import DAY, NOW, SECOND, TODAY
-from tests.factories.themes import others
 from tests.helpers.pages import text_of, web_copy_of
 from tests.helpers.subscriber_pages import STATES
 from tests.helpers.tables import everything
@@ -271,10 +270,8 @@ def test_disliked_theme_is_rarer_in_digest(world):
 
 
 def test_saving_teaches_like_more(world):
-    saving = taught(subscriber(), "save", world["roads"][0])
-    asking = taught(subscriber(), "more", world["roads"][0])
-    assert words_of(saving) == words_of(asking) != []
-    assert themes_of(saving) == themes_of(asking) == "rrrrr"
+    one, other = (taught(subscriber(), how, world["roads"][0]) for how in ("save", "more"))
+    assert words_of(one) == words_of(other) != []
 
 
 def test_paper_like_three_liked_ones_needs_no_topic(world):
@@ -288,24 +285,14 @@ def test_paper_like_three_liked_ones_needs_no_topic(world):
     assert set(themes(picks)) == {"m"}
 
 
-def test_learned_words_are_not_repeated():
-    liked = [make.paper(f"GPT4 in {season}", "GPT4 writes verses.") for season in ("may", "june")]
-    others(2)
-    someone = taught(make.subscriber(interests="medieval monasteries"), "more", *liked)
-    words = [one["word"] for one in feedback.learned_words(someone)]
-    assert len(set(words)) == len(words) > 0
-
-
 def test_learned_feedback_shapes_only_its_subscribers_digest(world):
     quiet, unlearned, roads, molecules = (subscriber() for _ in range(4))
     before = picks_of(quiet)
-    taught(roads, "more", world["roads"][0])
-    taught(molecules, "more", world["molecules"][0])
+    for someone, theme in ((roads, "roads"), (molecules, "molecules")):
+        taught(someone, "more", world[theme][0])
     say(unlearned, "more", world["roads"][0])  # Said, and not learned yet.
     assert picks_of(quiet) == picks_of(unlearned) == before
-    plan.plan(NOW)
-    digests = [Digest.objects.get(subscriber=one).picks.with_papers() for one in (roads, molecules)]
-    assert list(map(themes, digests)) == ["rrrrr", "mmmmm"]
+    assert [themes_of(roads), themes_of(molecules)] == ["rrrrr", "mmmmm"]
 
 
 def test_model_is_refitted_only_when_stale(world):

@@ -5,8 +5,7 @@ import re
 import lxml.html
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 
 from digest.models import Digest, Paper, Pick
@@ -135,17 +134,3 @@ def test_many_relatives_are_counted(many, outbox):
     html = words(outbox()[0].get_body(["html"]).get_content())
     assert "And 5 on the same idea: " in html
     assert "and 3 more" in html
-
-
-def test_web_copy_queries_do_not_grow_with_picks(client, many, others):
-    someone = planned()
-    url = web_copy_of(Digest.objects.get())
-    counts = []
-    for _ in range(2):
-        with CaptureQueriesContext(connection) as queries:
-            assert client.get(url).status_code == 200
-        counts.append(len(queries))
-        Pick.objects.filter(leader=None).exclude(paper=many[0]).delete()
-        Pick.objects.exclude(leader=None).exclude(paper=many[1]).delete()
-    assert someone.picks.count() == 2
-    assert counts[0] == counts[1]

@@ -26,7 +26,7 @@ from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.factories.planning import digests, papers_about, plan_and_send, ranked
 from tests.factories.simulation import subscriber
 from tests.helpers.data_files import cases
-from tests.helpers.threads import at_once, uncommitted
+from tests.helpers.threads import at_once
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 #: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
@@ -100,24 +100,6 @@ def test_subscriber_leaving_after_ranking_gets_no_digest(end):
     end(subscriber)
     planning.save_plan(dues, {}, NOW)
     assert not Digest.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_late_committed_paper_is_in_next_digest_once():
-    """Rows become visible in another order than they were numbered in (fault 48)."""
-    if connection.vendor != "postgresql":
-        pytest.skip("on SQLite, writers come one after the other")
-    make.subscriber("reader@example.org", interests="graphs")
-    thread, commit = uncommitted(lambda: make.paper("Graphs, listed first", id="2606.00001"))
-    make.paper("Graphs, listed second", id="2606.00002")
-    plan_and_send(NOW)
-    assert list(Pick.objects.values_list("paper_id", flat=True)) == ["2606.00002"]
-    commit.set()
-    thread.join(30)
-    for day in (1, 2):
-        plan_and_send(NOW + day * DAY)
-    picks = Pick.objects.order_by("digest__day").values_list("digest__day", "paper_id")
-    assert list(picks) == [(TODAY, "2606.00002"), ((NOW + DAY).date(), "2606.00001")]
 
 
 @on_postgresql

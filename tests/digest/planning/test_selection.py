@@ -65,18 +65,6 @@ def test_imported_archive_makes_no_paper_new(subscriber, settings):
     assert someone.digests.get(day=TODAY + 2 * DAY).picks.count() == 1  # Nor was it missed.
 
 
-@pytest.mark.parametrize("state", ["failed", "missed"])
-def test_failed_days_lose_no_paper(subscriber, state):
-    late = stored("Graph networks of roads", NOW + HOUR, TODAY - 9 * DAY)
-    for days in (1, 2, 3):
-        plan.plan(NOW + days * DAY)
-        letters = Letter.objects.filter(day=TODAY + days * DAY)
-        letters.update(state=state, reason="refused: 550", ended_at=NOW + days * DAY)
-        Pick.objects.filter(digest__letter__in=letters).delete()  # They are given back.
-    plan_and_send(NOW + 4 * DAY)
-    assert days_of(late) == [TODAY + 4 * DAY]
-
-
 # ---- Groups
 
 

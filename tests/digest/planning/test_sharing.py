@@ -340,18 +340,6 @@ def test_paper_possibly_in_lost_digest_is_not_shared(lab, pair):
     assert paper.title not in shared_with(pair[1], 1)
 
 
-def test_muted_papers_are_shared_only_when_recommended(lab):
-    send_day()
-    sender, receiver, *_ = members_of(lab)
-    for name in ("speech", "quantum"):
-        receiver.preferences.create(topic=make.topic(name), stance="mute")
-    quantum = picks_of(lab.mailing_list, topic_name="quantum annealing")[0].paper
-    recommend(sender, receiver, quantum)
-    send_day(1, 1, THEMES[1:2])
-    assert not any("speech" in title for title in shared_with(receiver, 1))
-    assert [title for title in shared_with(receiver, 1) if "quantum" in title] == [quantum.title]
-
-
 def test_pending_recommendation_is_explained(lab, pair, client):
     paper = old_paper()
     recommend(*pair, paper)
