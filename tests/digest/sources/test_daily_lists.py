@@ -8,7 +8,7 @@ from digest.sources import huggingface
 from digest.sources.biorxiv import source as biorxiv
 from digest.sources.europepmc import EuropePmc
 from tests.factories.harvests import FixedAnswer, anything, found, harvesting
-from tests.helpers.data_files import cases
+from tests.helpers.data_files import as_json, cases
 from tests.servers import daily_lists, europepmc
 from tests.servers.daily_lists import DAY, TODAY, BioRxivServer, HuggingFaceServer
 from tests.servers.europepmc import EuropePmcServer
@@ -157,6 +157,12 @@ def read(name, rows):
     answer |= {"hitCount": count, "resultList": {"result": rows}}
     web = FixedAnswer(rows if name == "huggingface" else answer)
     return next(SOURCES[name].harvest(web, today=TODAY, since=TODAY, cursor=""))
+
+
+@pytest.mark.parametrize(("name", "fields", "becomes"), CASES["rows"])
+def test_row_becomes_a_record(name, fields, becomes):
+    (record,) = read(name, [ROWS[name](1, **fields)]).records
+    assert as_json({field: getattr(record, field) for field in becomes}) == becomes
 
 
 @pytest.mark.parametrize(("name", "spoilt", "error"), CASES["bad_rows"])
