@@ -8,8 +8,6 @@ them at most are planned in a PostgreSQL database of their own, or with `--sqlit
 composed in batches of fifty, as in delivery. The first half of the subscribers meets most papers'
 blocks for the first time, the second half finds them known. CPU is that of this process and its one
 thread; what a database server takes is in the wall time alone.
-
-In the same run, a sample is rendered letter by letter, and compared byte by byte.
 """
 
 import gc
@@ -24,7 +22,7 @@ from tests.benchmarks import due_day
 
 NOW = datetime(2026, 6, 1, 7, tzinfo=UTC)
 DAY = NOW.date()
-PAPERS, BATCH, SAMPLE = 500, 50, 50
+PAPERS, BATCH = 500, 50
 
 
 def main():
@@ -36,7 +34,6 @@ def main():
 
 
 def measure(options):
-    from digest.letters import compose
     from subscriptions.models import Letter
 
     letters = list(Letter.objects.select_related("subscriber").filter(day=DAY).order_by("pk"))
@@ -50,11 +47,6 @@ def measure(options):
         ("the same letters again", letters[half:]),
     ):
         print(f"{name}: {timing(some)}")
-    usual = timed(alone, letters[:SAMPLE])
-    print(f"rendered each alone: {usual:,.0f} µs a letter")
-    some = letters[:3]
-    together = map(mime, some, compose.compose(some, NOW))
-    assert [alone(letter) for letter in some] == list(together)
     print(f"peak memory {due_day.peak_mb():,.0f} MB")
 
 
@@ -87,27 +79,11 @@ def timing(letters) -> str:
     )
 
 
-def timed(act, things):
-    """Return the microseconds of CPU that the call takes for each of these."""
-    before = time.process_time()
-    for one in things:
-        act(one)
-    return (time.process_time() - before) / len(things) * 1e6
-
-
 def mime(letter, content):
     from subscriptions.mail import render
 
     message_id = f"<digest.{DAY}.{letter.pk:032}@{settings.MAIL_DOMAIN}>"
     return render.as_bytes(content, to=letter.subscriber.email, message_id=message_id, date=NOW)
-
-
-def alone(letter):
-    from digest.letters import compose
-    from tests.factories import reference_letter
-
-    (material,) = compose.load_each([letter])
-    return mime(letter, reference_letter.alone(material))
 
 
 if __name__ == "__main__":

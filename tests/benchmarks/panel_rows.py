@@ -6,13 +6,10 @@ subscriber n gets theirs at the same moment of each day.
 
 import re
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from tests.helpers.statements import statements
-
-BIG = ("digest_pick", "digest_digest", "subscriptions_letter")  # Those that refer come first.
 
 #: The id of the paper with this number.
 PAPER = "'26' || lpad(({0} / 100000)::text, 2, '0') || '.' || lpad(({0} %% 100000)::text, 5, '0')"
@@ -38,39 +35,21 @@ def fill(options, today, midnight) -> None:
     starter_topics.make_topics()
     values = vars(options) | {"today": today, "midnight": midnight, "size": 10}
     with connection.cursor() as cursor:
-        _hasten(cursor)
         first = ("SUBSCRIBERS", "OWN_TOPICS", "PREFERENCES", "CONSENTS", "PAPERS", "FEEDBACK")
         for name in (*first, "HARVESTS", "COVERAGE"):
             _execute(cursor, ROWS[name], values)
         cursor.execute(ROWS["TRAIL"])
-        for table in BIG:
-            cursor.execute(f"ALTER TABLE {table} SET UNLOGGED")
         gap = timedelta(days=1) / (options.readers + 1)
         fill_days(cursor, options, values, midnight, gap)
         _execute(cursor, "VACUUM ANALYZE")
-
-
-def _hasten(cursor):
-    for setting in ("statement_timeout = 0", "maintenance_work_mem = '1GB'"):
-        cursor.execute(f"SET {setting}")
-    cursor.execute("SET synchronous_commit = off")
-    cursor.execute("SET session_replication_role = replica")  # No look at what is referred to.
 
 
 def fill_days(cursor, options, values, last, gap) -> None:
     """Write all days' letters, the last day's from the moment `last` on, `gap` apart, and of
     picks, events and facts those of the last days.
     """
-    _hasten(cursor)
-    with _without_indexes(cursor):
-        _fill_days(cursor, options, values | {"gap": gap}, last)
-    for table in ("subscriptions_subscriber", "subscriptions_letter", "digest_digest"):
-        newest = f"(SELECT max(id) FROM {table})"  # New rows are numbered after ours.
-        cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {newest})")
-    cursor.execute("SET session_replication_role = DEFAULT")
-
-
-def _fill_days(cursor, options, values, last):
+    cursor.execute("SET statement_timeout = 0")
+    cursor.execute("SET session_replication_role = replica")  # No look at what is referred to.
     first = 0
     started = time.perf_counter()
     for number in range(options.days):
@@ -81,30 +60,14 @@ def _fill_days(cursor, options, values, last):
         parts += ["PICKS"] * (back < options.pick_days) + ["EVENTS"] * (back < options.event_days)
         parts += ["FACTS"] * (back < options.fact_days)
         for part in parts:
-            cursor.execute(ROWS[part], values)
+            cursor.execute(ROWS[part], values | {"gap": gap})
         cursor.execute("SELECT max(id) FROM subscriptions_letter")
         first = cursor.fetchone()[0]
     print(f"{first:,} letters written in {time.perf_counter() - started:.0f} s", flush=True)
-
-
-@contextmanager
-def _without_indexes(cursor):
-    """Build the large tables' indexes when their rows are there."""
-    cursor.execute(
-        "SELECT x.indexrelid::regclass::text, x.indrelid::regclass::text, c.conname, "
-        "pg_get_indexdef(x.indexrelid), pg_get_constraintdef(c.oid) FROM pg_index x "
-        "LEFT JOIN pg_constraint c ON c.conindid = x.indexrelid AND c.contype IN ('u', 'x') "
-        "WHERE x.indrelid::regclass::text = ANY(%s) AND NOT x.indisprimary",
-        [[*BIG, "subscriptions_letterfact"]],
-    )
-    indexes = cursor.fetchall()
-    for name, table, constraint, _, _ in indexes:
-        drop = f"ALTER TABLE {table} DROP CONSTRAINT {name}" if constraint else f"DROP INDEX {name}"
-        cursor.execute(drop)
-    yield
-    for name, table, constraint, definition, rule in indexes:
-        made = f"ALTER TABLE {table} ADD CONSTRAINT {name} {rule}" if constraint else definition
-        _execute(cursor, made)
+    for table in ("subscriptions_subscriber", "subscriptions_letter", "digest_digest"):
+        newest = f"(SELECT max(id) FROM {table})"  # New rows are numbered after ours.
+        cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {newest})")
+    cursor.execute("SET session_replication_role = DEFAULT")
 
 
 def _execute(cursor, statement, values=None):

@@ -70,24 +70,14 @@ def measure() -> None:
 
     from digest.indexing import candidate_windows
     from digest.planning import plan as planning
-    from digest.planning import selection
 
     candidate_windows.record_arrivals(NOW.date(), NOW)
     planning.rank_due(next(planning.due_batches(NOW))[:1], NOW)  # Fits the model.
-    ranking, choose = [], selection.choose
-
-    def timed(*args, **options):
-        started = time.process_time()
-        chosen = choose(*args, **options)
-        ranking.append(time.process_time() - started)
-        return chosen
-
-    selection.choose = timed
     postgresql, python, wall = cpu_of_session(), time.process_time(), time.perf_counter()
     plan = planning.plan(NOW)
     python, wall = time.process_time() - python, time.perf_counter() - wall
     postgresql = cpu_of_session() - postgresql
-    cpu = f"{python:.2f} Python ({sum(ranking):.2f} ranking) + {postgresql:.2f} PostgreSQL"
+    cpu = f"{python:.2f} Python + {postgresql:.2f} PostgreSQL"
     print(
         f"{plan.letters + plan.quiet:,} digests on {connection.vendor}: CPU"
         f" {python + postgresql:.2f} s = {cpu}; wall {wall:.1f} s; rows {checksum()}"

@@ -76,9 +76,6 @@ def measure(count):
             print(f"{one['interests']!r}, {name}: {figures(*timed(one))}")
     print(f"as much as is looked at: {figures(*timed(most))}")
     summarize("questions", [timed(one) for one in asked[1:]])
-    summarize(
-        "changes of a reader's five topics", [compared(one) for one in subscribers(count // 3)]
-    )
     print(f"peak memory {due_day.peak_mb():,.0f} MB, fitting included")
 
 
@@ -98,41 +95,6 @@ def timed(asked):
     spent = time.process_time() - cpu, time.perf_counter() - wall
     assert 'id="day"' in parts.digest
     return spent
-
-
-def subscribers(count):
-    """Yield subscribers who follow three curated topics and two of their own words."""
-    from subscriptions.actions import preferences
-    from subscriptions.actions.preferences import TopicSelection
-    from subscriptions.models import Subscriber, Topic
-
-    draw, asked = random.Random(SEED + 1), questions()
-    topics = list(Topic.objects.by_subject())
-    for number in range(count):
-        one = Subscriber.objects.create(email=f"r{number}@example.org", asked_at=NOW)
-        words = [q["interests"] for q in islice(asked, 6) if "interests" in q][:2]
-        preferences.change(
-            one, TopicSelection(draw.sample(topics, 3), interests=words), {}, now=NOW
-        )
-        yield one
-
-
-def compared(subscriber):
-    """Return the seconds of CPU and of the clock that it takes to tell of a change: one topic less,
-    and other words.
-    """
-    from digest.personalization.profiles import profile_for
-    from digest.planning import preview
-    from subscriptions.actions.preferences import TopicSelection
-
-    topics = [preference.topic for preference in subscriber.preferences.select_related("topic")]
-    own = [topic.query for topic in topics if topic.owner_id]
-    follow = [topic for topic in topics if not topic.owner_id][1:]
-    cpu, wall = time.process_time(), time.perf_counter()
-    wishes = TopicSelection(follow, interests=[*own[1:], f"{own[0]} theory"])
-    changed = profile_for(wishes, 10, subscriber)
-    preview.compare(subscriber, changed, NOW)
-    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def summarize(what, times):

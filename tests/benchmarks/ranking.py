@@ -6,7 +6,7 @@ PAPERS is a file as `import_papers` reads it; its last days are the new ones. Su
 topics each, drawn by Zipf's law from 5,000 query texts (openings and middles of titles); a tenth
 has an own model, learned from 20 papers. They are made shard by shard, as planning reads
 them, and ranked to the top ten with the topic and the three words behind each, by as many processes
-as there are cores, as workers do. The usual way ranks a sample, subscriber by subscriber.
+as there are cores, as workers do.
 """
 
 import argparse
@@ -18,9 +18,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.metrics.pairwise import cosine_similarity
-from sklearn.svm import LinearSVC
 
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
@@ -36,7 +33,6 @@ QUERIES = 5_000
 NEW = 2_000
 TOPICS = 5
 LIKED = 20
-SAMPLE, LEARNERS = 200, 20  # Subscribers who are ranked in the usual way.
 TASTES = 1_000  # Different sets of liked papers; each subscriber has their own weights.
 
 
@@ -134,26 +130,6 @@ def peak():
     return private / 1024
 
 
-def usual(world, texts):
-    """Return the seconds a subscriber by cosine similarity, and by a LinearSVC."""
-    vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
-    corpus = vectorizer.fit_transform(texts[:-NEW][-20_000:])
-    new = vectorizer.transform(texts[-NEW:])
-    sample = next(shards(world, 0, SHARD))[:SAMPLE]
-    started = time.perf_counter()
-    for profile in sample:
-        queries = vectorizer.transform([interest.query for interest in profile.follows])
-        np.argsort(-cosine_similarity(queries, new).max(axis=0))[:10]
-    by_cosine = (time.perf_counter() - started) / SAMPLE
-    rng = np.random.default_rng(1)
-    started = time.perf_counter()
-    for _ in range(LEARNERS):
-        liked = np.zeros(corpus.shape[0], dtype=int)
-        liked[rng.choice(len(liked), LIKED, replace=False)] = 1
-        np.argsort(-LinearSVC(C=0.4).fit(corpus, liked).decision_function(new))[:10]
-    return by_cosine, (time.perf_counter() - started) / LEARNERS
-
-
 def fit(texts, count):
     """Fit over `count` abstracts: those that there are, repeated with variations."""
     rng = np.random.default_rng(2)
@@ -201,13 +177,6 @@ def main():
             f"{subscribers:,} readers, {NEW:,} papers: {seconds:.1f} s, {picks:,} picks,"
             f" {mb + shared:,.0f} MB ({shared:,.0f} of them shared)"
         )
-    by_cosine, by_svc = usual(WORLD, texts)
-    own = seconds * options.processes / subscribers
-    print(
-        f"the usual way, a subscriber: {by_cosine * 1e3:.1f} ms by cosine_similarity "
-        f"({by_cosine / own:,.0f} times as long), {by_svc * 1e3:.0f} ms by a LinearSVC "
-        f"({by_svc / own:,.0f} times)"
-    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
-"""A message to subscribers while workers are killed: who got it, and what it cost the digests.
+"""A message to subscribers while workers are killed: who got it.
 
     uv run python -m tests.faults.messages
 
-The mail server takes a second for one of five emails. Some digests become due before the message,
-others while it is being sent. Then a quarter of the conversations fail, one of four workers is
-killed each second, and some subscribers unsubscribe or opt out through the web. Half-way, the
-message is stopped.
+A quarter of the conversations fail, one of four workers is killed each second, and some
+subscribers unsubscribe or opt out through the web. Half-way, the message is stopped.
 """
 
 import random
@@ -20,20 +18,17 @@ from tests.faults.installation import PEOPLE, Installation
 from tests.faults.storm import FAULTY, ORDERS, WORKERS, leave
 from tests.helpers.statements import statements
 
-ADDRESS, SLOW = "reader@host-%s.example.org", ("slow-dot", "", "", "", "")
+ADDRESS = "reader@host-%s.example.org"
 SQL = statements(Path(__file__).with_suffix(".sql"))
-MESSAGE, RELEASE, STOP, NOW, DELAYS, HANDED_OVER = SQL.values()
+MESSAGE, STOP, NOW, HANDED_OVER = SQL.values()
 
 
 def run(installation: Installation, people: int, seed: int) -> dict:
     """Send a message to so many people, and stop it. Return the figures; `wrong` must be empty."""
-    chance, mail, digests = random.Random(seed), installation.mail, people // 10
-    mail.plan = lambda _: chance.choice(SLOW)
+    chance, mail = random.Random(seed), installation.mail
     installation.environment["EMAIL_URL"] = mail.address(connections=people // 125 or 2)
-    installation.invite(digests)
-    installation.ask(RELEASE, 1, 1)
     with installation.connect() as connection:
-        connection.execute(PEOPLE, {"address": ADDRESS, "first": digests + 1, "last": people})
+        connection.execute(PEOPLE, {"address": ADDRESS, "first": 1, "last": people})
     rows = installation.ask("SELECT email, public_id FROM subscriptions_subscriber")
     leaving = [
         (email, installation.unsubscribe_url(public_id) + chance.choice(["", "messages/"]))
@@ -42,17 +37,13 @@ def run(installation: Installation, people: int, seed: int) -> dict:
     installation.start_web()
     installation.start_all("beat", *(f"worker-{number}" for number in range(WORKERS)))
 
-    def sent(kind="message"):
-        return installation.states(kind).get("accepted", 0)
+    def sent():
+        return installation.states("message").get("accepted", 0)
 
-    installation.ask(RELEASE, 0, 0)
-    installation.wait_for("the first digests", 120, lambda: sent("digest") == digests // 2)
+    mail.plan = lambda _: chance.choice(ORDERS) if chance.random() < FAULTY else ""
     installation.ask(MESSAGE, people)
-    installation.wait_for("the first emails", 60, lambda: sent() > people / 50)
-    installation.ask(RELEASE, 0, 1)
-    installation.wait_for("the other digests", 120, lambda: sent("digest") == digests)
-    figures = {"sent until the digests were": sent(), "kills": 0}
-    mail.plan = lambda _: chance.choice(ORDERS if chance.random() < FAULTY else SLOW)
+    installation.wait_for("the first emails", 60, lambda: sent() > 0)
+    figures = {"kills": 0}
     stopped_at, sent_before_kill, began = None, 0, time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(leave, began, chance.random() * 10, *one) for one in leaving]
@@ -85,7 +76,6 @@ def run(installation: Installation, people: int, seed: int) -> dict:
         ),
         *(at for at in handed_over.values() if at > stopped_at.timestamp()),
     ]
-    figures["longest delays of digests before and during"] = installation.ask(DELAYS)
     return figures | {"sent": len(handed_over)}
 
 

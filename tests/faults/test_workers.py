@@ -19,25 +19,25 @@ def claims(installation):
     return [at for (at,) in installation.ask(f"{events} WHERE new_state = 'claimed' ORDER BY id")]
 
 
-@pytest.mark.parametrize("arrived", [0, 1, 10, 60, 120, 190])
+@pytest.mark.parametrize("arrived", [0, 40])
 def test_stopping_worker_leaves_nothing_uncertain(installation, arrived):
     """Fault 6: it claims no more, finishes what was handed over, and ends within 30 seconds."""
     mail = installation.mail
-    mail.at_dot = lambda recipient: time.sleep(0.5)
-    installation.invite(200)
+    mail.at_dot = lambda recipient: time.sleep(0.3)
+    installation.invite(100)
     installation.start_workers("worker")
     installation.hint("subscriptions.tasks.deliver_letters")
     installation.wait_for("letters under way", 60, lambda: len(mail.arrived) >= arrived)
     ((stopped_at,),) = installation.ask("SELECT now() + interval '1 second'")
-    subscribed_at = time.monotonic()
+    signalled_at = time.monotonic()
     os.kill(installation.running["worker"].pid, signal.SIGTERM)
     installation.running["worker"].wait(60)
-    assert time.monotonic() - subscribed_at < 30
+    assert time.monotonic() - signalled_at < 30
     assert all(at < stopped_at for at in claims(installation))
     assert set(installation.states()) <= {"accepted", "planned"}
     mail.at_dot = lambda recipient: None
     installation.deliver()
-    assert check(installation).accepted == 200
+    assert check(installation).accepted == 100
     assert not any(letter["repeats"] for letter in installation.letters())
 
 
@@ -69,24 +69,18 @@ def fate(installation):
     return [letter[name] for name in ("state", "attempt", "failed_attempts", "reason")]
 
 
-def test_huge_and_control_character_papers_are_sent(installation):
-    installation.invite(8)
-    installation.poison(SICK, title="W" * 1_000_000, abstract="word " * 200_000)
-    controls = "\x01\x1b[31m\r\nBcc: x@example.org\r\n.\r\n\u202e"
-    installation.poison("reader@host-4.example.org", title=controls)
-    installation.deliver()
-    assert check(installation).accepted == 8
-    assert max(letter["mime_size"] for letter in installation.letters()) < GMAIL_CLIPS
-
-
 def test_letter_that_kills_its_worker_is_given_up(installation):
     installation.environment["FAULT_TIMES"] = json.dumps(QUICK)
     installation.environment["FAULT_POISON"] = f"of-{SICK}:dies"
     installation.invite(8)
     installation.poison(SICK, title="Deadly")
+    installation.poison("reader@host-1.example.org", title="W" * 1_000_000, abstract="w " * 400_000)
+    controls = "\x01\x1b[31m\r\nBcc: x@example.org\r\n.\r\n\u202e"
+    installation.poison("reader@host-4.example.org", title=controls)
     installation.deliver()
     assert fate(installation)[:2] == ["failed", 5]
     assert check(installation, is_certain=False).accepted == 7
+    assert max(letter["mime_size"] for letter in installation.letters()) < GMAIL_CLIPS
 
 
 # ---- Limits (faults 10 and 12)

@@ -11,6 +11,8 @@ from collections import deque
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.helpers.data_files import repeated
+
 USUAL = None  # An answer that is nothing special.
 DOWN = (500, {}, b"")
 
@@ -18,6 +20,12 @@ DOWN = (500, {}, b"")
 def says(answer):
     """Return an answer with this for its JSON, or these bytes."""
     return 200, {}, answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+
+
+def recorded(answer):
+    """Return an answer of a table, whose body is a text or the pieces of one."""
+    status, headers, body = answer
+    return status, headers, repeated(body if isinstance(body, list) else [[body, 1]])
 
 
 def web_page():

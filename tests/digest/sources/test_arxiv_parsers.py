@@ -1,6 +1,7 @@
 """arXiv's feeds, lists and answers become records, whatever is in them."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from digest.sources.arxiv import api, oai_pmh, rss
 from digest.sources.arxiv.fields import author_names
 from digest.sources.base import MalformedFeed
+from digest.sources.records import Record
 from tests.factories.announcements import listed
 from tests.helpers.data_files import cases
 from tests.servers import arxiv
@@ -29,12 +31,23 @@ def feed(*papers, day=DAY, built=DAY):
     return rss_channel("cs", built, items).encode()
 
 
-def in_list(versions=1, **fields):
+def known(versions=1, **fields):
     moments = [datetime(2026, 6, 1 + number, 15, tzinfo=UTC) for number in range(versions)]
-    row = Known(paper(**fields), DAY, moments)
+    return Known(paper(**fields), DAY, moments)
+
+
+def in_list(versions=1, **fields):
+    row = known(versions, **fields)
     page = oai_page(f"<record>{header(row.paper['id'])}{arxiv.oai_raw(row)}</record>")
     assert not page.errors
     return page.records[0]
+
+
+def from_api(versions=1, **fields):
+    atom = arxiv.atom(arxiv.atom_entry(known(versions, **fields)), 1)
+    (record,), errors = api.parse(atom.encode())
+    assert errors == []
+    return record
 
 
 def header(identity, stamp="2026-06-03", more=""):
@@ -48,21 +61,17 @@ def oai_page(inner):
     return oai_pmh.parse(oai(f"<ListRecords>{inner}</ListRecords>").encode())
 
 
+def test_paper_has_its_fields_in_each_format():
+    fields = CASES["fields"]
+    record = Record.from_json(CASES["record"] | fields)
+    (listed_one,) = rss.parse(feed(paper(**fields, version=2)), "cs").records
+    announced = {"day": DAY, "day_is_estimate": False, "announced_as": "new", "comments": ""}
+    assert listed_one == replace(record, **announced)
+    assert in_list(2, **fields) == record
+    assert from_api(2, **fields) == replace(record, license="")
+
+
 # RSS
-
-
-def test_new_paper_is_read():
-    license_ = "http://creativecommons.org/licenses/by/4.0/"
-    fields = {"doi": "10.1000/1", "journal_ref": "J. Bread 1 (2026)", "license": license_}
-    (record,) = rss.parse(feed(paper(**fields)), "cs").records
-    assert (record.id, record.version) == ("2606.00001", 1)
-    assert (record.title, record.abstract) == ("On bread", "We bake.")
-    assert record.authors == ["Ada One", "Ben Two"]
-    assert record.categories == ["cs.LG", "math.NA"]
-    assert (record.day, record.day_is_estimate, record.announced_as) == (DAY, False, "new")
-    assert (record.doi, record.journal_ref) == ("10.1000/1", "J. Bread 1 (2026)")
-    assert record.license == license_
-    assert record.url == "https://arxiv.org/abs/2606.00001"
 
 
 def test_older_paper_has_no_announcement_day():
@@ -119,22 +128,10 @@ def test_feed_reporting_an_error_is_refused():
 # OAI-PMH
 
 
-def test_a_record_with_its_versions_is_read():
-    record = in_list(2, comments="12 pages", doi="10.1000/1", license="http://example.org/by")
-    assert (record.id, record.version) == ("2606.00001", 2)
-    assert (record.day, record.day_is_estimate) == (date(2026, 6, 2), True)
-    assert record.authors == ["Ada One", "Ben Two"]
-    assert record.categories == ["cs.LG", "math.NA"]
-    assert (record.comments, record.doi) == ("12 pages", "10.1000/1")
-    assert record.license == "http://example.org/by"
-    assert not record.is_withdrawn
-
-
 def test_paper_is_not_older_than_its_id():
     """As one that was checked for long."""
     assert in_list(id="2609.00001").day == date(2026, 9, 1)
-    raw = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
-    raw = raw.replace("01 Jun 2026", "99 Jun 2026")
+    raw = arxiv.oai_raw(known()).replace("01 Jun 2026", "99 Jun 2026")
     assert oai_page(f"<record>{header('2606.00001')}{raw}</record>").records[0].day is None
 
 
@@ -145,7 +142,7 @@ def test_withdrawn_version_is_recognized():
 
 
 def test_bad_oai_record_is_one_bad_record():
-    good = arxiv.oai_raw(Known(paper(), DAY, [datetime(2026, 6, 1, tzinfo=UTC)]))
+    good = arxiv.oai_raw(known())
     page = oai_page(
         f"<record>{header('2606.00001')}{good}</record>"
         f"<record>{header('2606.00002')}{good.replace('On bread', '')}</record>"
@@ -179,21 +176,9 @@ def test_only_sorted_page_proves_completeness():
 # The query API
 
 
-def test_api_entry_has_arxiv_categories():
-    moments = [datetime(2026, 6, 1, 15, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)]
-    row = Known(paper(comments="12 pages", doi="10.1000/1"), DAY, moments)
-    (record,), bad = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
-    assert (record.id, record.version, record.title) == ("2606.00001", 2, "On bread")
-    assert (record.day, record.day_is_estimate) == (date(2026, 6, 2), True)
-    assert record.categories == ["cs.LG", "math.NA"]
-    assert (record.comments, record.doi, bad) == ("12 pages", "10.1000/1", [])
-
-
 @pytest.mark.parametrize(("name", "category"), [("astro-ph", "astro-ph"), ("cmp-lg", "cs.CL")])
 def test_old_paper_keeps_category_of_its_archive(name, category):
-    old = paper(id=f"{name}/0601001", categories=[name])
-    row = Known(old, DAY, [datetime(2006, 1, 2, 15, tzinfo=UTC)])
-    (record,), _ = api.parse(arxiv.atom(arxiv.atom_entry(row), 1).encode())
+    record = from_api(id=f"{name}/0601001", categories=[name])
     assert (record.id, record.categories) == (f"{name}/0601001", [category])
 
 

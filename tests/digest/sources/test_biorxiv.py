@@ -9,7 +9,6 @@ from digest.papers import harvest, registry
 from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.records import Record
 from tests.factories.harvests import FixedAnswer, found, harvesting, only, serving
-from tests.helpers.data_files import as_json, cases
 from tests.servers.daily_lists import (
     DAY,
     TODAY,
@@ -19,8 +18,6 @@ from tests.servers.daily_lists import (
     publication,
 )
 from tests.servers.loopback import DOWN, USUAL, says, web_page
-
-CASES = cases("biorxiv")
 
 server = serving(BioRxivServer)
 harvests = harvesting(lambda server, name="biorxiv": server.source(name))
@@ -48,51 +45,10 @@ def read(*rows, **message):
     return next(BioRxiv().harvest(web, today=TODAY, since=TODAY, cursor=""))
 
 
-def test_row_becomes_a_record():
-    written = row(7, title="On  {beta}", abstract="ABSTRACTBread rises.", category="cell_biology")
-    written["author_corresponding_institution"] = "Bread University"
-    assert only([read(written)]) == Record(
-        id="biorxiv:10.64898/2026.06.03.000007",
-        title="On β",
-        abstract="Bread rises.",
-        day=TODAY,
-        authors=["K. Roe", "J. Doe"],
-        affiliations=["Bread University"],
-        categories=["cell biology"],
-        url="https://doi.org/10.64898/2026.06.03.000007",
-        version=1,
-        announced_as="new",
-        doi="10.64898/2026.06.03.000007",
-        license="https://creativecommons.org/licenses/by/4.0/",
-    )
-
-
-def test_fields_are_read_in_any_form():
-    for names, fields in CASES["fields"].items():
-        field, name = names.split(":")
-        for value, expected in fields:
-            record = only([read(row(**{field: value}))])
-            assert as_json(getattr(record, name)) == expected
-    assert only([read(row(authors=f"Roe, K.;{' ' * 200_000}Doe, J."))]).authors == ["K. Roe"]
-
-
-def test_later_version_has_day_of_its_doi():
-    for doi, day in CASES["days_of_dois"].items():
-        record = only([read(row(doi=doi, version="2"))])
-        assert (str(record.day), record.day_is_estimate) == (day, True)
-        assert record.announced_as == "replace"
-
-
 def test_versions_of_one_day_are_one_paper():
     record = only([read(row(version="2", title="Better"), row(version="1", title="Good"))])
     assert (record.title, record.version, record.announced_as) == ("Better", 2, "new")
     assert (record.day, record.day_is_estimate) == (TODAY, False)
-
-
-def test_withdrawal_is_recognized():
-    for fields in CASES["withdrawn"] + CASES["not_withdrawn"]:
-        is_withdrawn = only([read(row(**fields))]).is_withdrawn
-        assert is_withdrawn == (fields in CASES["withdrawn"])
 
 
 # ---- Lists

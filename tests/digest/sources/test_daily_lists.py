@@ -8,11 +8,11 @@ from digest.sources import huggingface
 from digest.sources.biorxiv import source as biorxiv
 from digest.sources.europepmc import EuropePmc
 from tests.factories.harvests import FixedAnswer, anything, found, harvesting
-from tests.helpers.data_files import cases, repeated
+from tests.helpers.data_files import as_json, cases
 from tests.servers import daily_lists, europepmc
 from tests.servers.daily_lists import DAY, TODAY, BioRxivServer, HuggingFaceServer
 from tests.servers.europepmc import EuropePmcServer
-from tests.servers.loopback import DOWN, USUAL
+from tests.servers.loopback import DOWN, USUAL, recorded
 
 CASES = cases("lists")
 SERVERS = {
@@ -102,9 +102,7 @@ def test_endless_list_is_stopped(server, run):
 )
 def test_broken_answer_stops_run_and_keeps_previous(server, harvests, answers, error, waits):
     server.add(TODAY - DAY)
-    bodies = [body if isinstance(body, list) else [[body, 1]] for *_, body in answers]
-    answers = [(*answer[:2], repeated(body)) for answer, body in zip(answers, bodies, strict=True)]
-    server.answers.extend([USUAL, *answers])
+    server.answers.extend([USUAL, *map(recorded, answers)])
     batches, why = harvests.cut_off(since=TODAY - DAY)
     assert error in str(why)
     assert len(harvests.slept) == waits
@@ -159,6 +157,12 @@ def read(name, rows):
     answer |= {"hitCount": count, "resultList": {"result": rows}}
     web = FixedAnswer(rows if name == "huggingface" else answer)
     return next(SOURCES[name].harvest(web, today=TODAY, since=TODAY, cursor=""))
+
+
+@pytest.mark.parametrize(("name", "fields", "becomes"), CASES["rows"])
+def test_row_becomes_a_record(name, fields, becomes):
+    (record,) = read(name, [ROWS[name](1, **fields)]).records
+    assert as_json({field: getattr(record, field) for field in becomes}) == becomes
 
 
 @pytest.mark.parametrize(("name", "spoilt", "error"), CASES["bad_rows"])

@@ -1,7 +1,5 @@
 """Europe PMC: its queries, its pages, and its rows."""
 
-from datetime import date
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +7,12 @@ from hypothesis import strategies as st
 from digest.papers import topic_phrases
 from digest.sources import europepmc
 from digest.sources.europepmc import EuropePmc
-from digest.sources.records import Record
 from subscriptions.models import TopicPreference
 from tests.factories import make
-from tests.factories.harvests import FixedAnswer, found, harvesting, only, serving
+from tests.factories.harvests import FixedAnswer, found, harvesting, serving
 from tests.helpers.data_files import cases
 from tests.servers.daily_lists import DAY, TODAY
-from tests.servers.europepmc import QUERY, EuropePmcServer, preprint, row
+from tests.servers.europepmc import QUERY, EuropePmcServer, row
 from tests.servers.loopback import USUAL, says
 
 CASES = cases("europepmc")
@@ -161,59 +158,6 @@ def test_response_without_list_is_retried(server, run):
 def read(*rows):
     web = FixedAnswer({"hitCount": len(rows), "resultList": {"result": list(rows)}})
     return list(EuropePmc(["paper"]).harvest(web, today=TODAY, since=TODAY, cursor=""))
-
-
-def test_row_becomes_a_record():
-    place = "Mill, Bread University. Electronic address: ada@bread.example."
-    places = {"authorAffiliationDetailsList": {"authorAffiliation": [{"affiliation": place}]}}
-    ada = {"fullName": "Example A", "firstName": "Ada", "lastName": "Example"} | places
-    authors = {"authorList": {"author": [ada, {"collectiveName": "Bakers"} | places]}}
-    texts = {"title": "<i>Bread</i> rises.", "license": "cc by-nc"}
-    texts["abstractText"] = "<h4>Methods</h4>We baked.<h4>RESULTS:</h4> It <b>rose</b>."
-    assert only(read(row(1, **texts, **authors))) == Record(
-        id="doi:10.1000/bread.1",
-        title="Bread rises",
-        abstract="Methods: We baked. RESULTS: It rose.",
-        day=TODAY,
-        day_is_estimate=True,
-        authors=["Ada Example", "Bakers"],
-        affiliations=["Mill, Bread University"],
-        url="https://doi.org/10.1000/bread.1",
-        doi="10.1000/bread.1",
-        journal_ref="Bread",
-        only_adds=True,
-        license="https://creativecommons.org/licenses/by-nc/4.0/",
-    )
-
-
-IDENTITIES = [
-    (preprint("bioRxiv", "10.64898/2026.06.01.123456"), "biorxiv:10.64898/2026.06.01.123456"),
-    (preprint("medRxiv", "10.1101/2026.06.01.1V2"), "medrxiv:10.1101/2026.06.01.1"),
-    (preprint("Research Square", "10.21203/rs.3.rs-1/v2"), "doi:10.21203/rs.3.rs-1"),
-    (preprint("ChemRxiv", None), "ppr:7"),
-    (row(5, doi="10.1002/(SICI)1<1::AID>3.0"), "pmid:5"),
-    (row(5, doi="no"), "pmid:5"),
-]
-
-
-@pytest.mark.parametrize(("written", "identity"), IDENTITIES)
-def test_paper_has_same_id_as_other_sources(written, identity):
-    assert only(read(written)).id == identity
-
-
-def test_preprint_has_journal_and_first_day():
-    link = {"type": "Preprint of", "source": "MED", "id": "5"}
-    link["reference"] = "Bread. 2026; doi: 10.1000/X.5."
-    versions = {"version": [{"firstPublishDate": "2026-05-20"}, {"firstPublishDate": "2026-06-01"}]}
-    written = preprint("bioRxiv", "10.64898/2026.05.20.1", versionNumber=2, versionList=versions)
-    record = only(read(written | {"commentCorrectionList": {"commentCorrection": [link]}}))
-    assert (record.doi, record.version, record.day) == ("10.1000/x.5", 2, date(2026, 5, 20))
-    assert record.journal_ref == "Bread. 2026; doi: 10.1000/X.5."
-
-
-@pytest.mark.parametrize(("published", "day"), CASES["published"])
-def test_paper_is_dated_by_addition_unless_old(published, day):
-    assert str(only(read(row(firstPublicationDate=published))).day) == day
 
 
 @pytest.mark.parametrize(("kinds", "abstract", "outcome"), CASES["notices"])

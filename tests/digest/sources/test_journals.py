@@ -17,9 +17,8 @@ from tests.factories import make
 from tests.factories.harvests import found, harvesting, only, serving
 from tests.factories.make import NOW
 from tests.helpers.data_files import as_json, cases
-from tests.servers.arxiv import BOMB, WEB_PAGE
 from tests.servers.journals import ABSTRACT, FORMATS, TODAY, JournalServer
-from tests.servers.loopback import says
+from tests.servers.loopback import recorded
 
 CASES = cases("journals")
 
@@ -74,25 +73,9 @@ def test_front_matter_is_skipped(server, run):
 # ---- Answers
 
 
-NO_FEEDS = [
-    ((200, {"Content-Type": "text/html"}, WEB_PAGE), "a web page instead of data"),
-    (says({"papers": []}), "neither RSS nor Atom"),
-    ((200, {}, b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "neither RSS nor Atom"),
-    ((200, {}, b""), "neither RSS nor Atom"),
-    ((200, {}, b"<rss version='2.0'><channel/></rss>"), "has no items"),
-    ((200, {}, BOMB), "entities of its own"),
-    ((200, {}, b"<rss><channel>" + b" " * 2_000_000), "larger than 2 MB"),
-    ((404, {}, b""), "answered 404"),
-    ((200, {}, b"\n" * 5_000 + b"<rss version='2.0'><item/></rss>"), "neither RSS nor Atom"),
-    ((200, {}, b"<rss version='2.0'><a" + b" b='>'" * 2_000 + b"/></rss>"), "tag of the XML"),
-    ((302, {"Location": "http://93.184.215.14:25/"}, b""), "port 25 is not a port of web"),
-    ((302, {"Location": "http://10.0.0.1/feed"}, b""), "10.0.0.1 is not a public"),
-]
-
-
-@pytest.mark.parametrize(("answer", "error"), NO_FEEDS)
+@pytest.mark.parametrize(("answer", "error"), CASES["broken_feeds"])
 def test_invalid_feed_is_reported(server, run, answer, error):
-    server.answers.append(answer)
+    server.answers.append(recorded(answer))
     assert error in str(run.cut_off()[1])
     assert server.asked == ["/feed"]
 
@@ -125,24 +108,12 @@ def test_crossref_completes_items_once(server, run):
     assert server.asked == ["/feed", f"/works/{DOI}", "/feed"]
 
 
-CROSSREF_ANSWERS = [
-    ((404, {}, b"Resource not found."), "", 2),
-    ((429, {"Retry-After": "600"}, b""), "answered 429", 1),
-    ((403, {}, b""), "answered 403", 1),
-    (says(b"{"), "not JSON", 2),
-    *(
-        (work, f"cannot complete {DOI}: Crossref sent JSON, but no work", 2)
-        for work in ([], None, 7, {"author": [3]}, {"abstract": 5}, {"container-title": [None]})
-    ),
-    *(({name: None}, "", 2) for name in WORK),
-    ({"relation": {"has-preprint": [{"id": DOI, "id-type": "doi"}]}}, "", 2),
-]
-
-
-@pytest.mark.parametrize(("answer", "note", "requests"), CROSSREF_ANSWERS)
+@pytest.mark.parametrize(("answer", "note", "requests"), CASES["crossref"])
 def test_feed_is_read_despite_crossref_errors(server, run, answer, note, requests):
     for number in (1, 2):
         server.add(number, summary="")
+    if isinstance(answer, list) and answer:
+        answer = recorded(answer)
     server.works = {DOI: answer, "10.1000/bread.2": {}}
     batches = run(completes=True)
     assert [one.title for one in found(batches)] == ["Paper 1", "Paper 2"]

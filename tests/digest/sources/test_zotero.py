@@ -10,7 +10,7 @@ from digest.sources.zotero import path_of
 from tests.factories.harvests import serving
 from tests.helpers.data_files import cases
 from tests.helpers.local_web import MemoryCache, web_of
-from tests.servers.loopback import DOWN, says, web_page
+from tests.servers.loopback import recorded, says
 from tests.servers.zotero import PATH, ZoteroServer, item
 
 CASES = cases("zotero_addresses")
@@ -129,33 +129,14 @@ def test_items_without_title_are_omitted(server):
 
 # ---- What goes wrong
 
-BUSY = 429, {}, b""
-COUNTED = {"Last-Modified-Version": "3", "Total-Results": "1"}
+ERRORS = {error.__name__: error for error in (Unavailable, Refused, MalformedFeed)}
 
 
-@pytest.mark.parametrize(
-    ("answer", "error", "more"),
-    [
-        (BUSY, Unavailable, {"retry_after": None}),
-        ((429, {"Retry-After": "77"}, b""), Unavailable, {"retry_after": 77}),
-        ((503, {"Backoff": "66"}, b""), Unavailable, {"retry_after": 66}),
-        (DOWN, Unavailable, {}),
-        ((200, {**COUNTED, "Content-Length": "99"}, b"[]"), Unavailable, {}),
-        ((403, {}, b""), Refused, {"status": 403}),
-        ((404, {}, b""), Refused, {"status": 404}),
-        ((412, {}, b""), Refused, {"status": 412}),
-        ((302, {"Location": "http://127.0.0.1:9/"}, b""), Refused, {}),
-        (web_page(), Refused, {}),
-        *[((200, COUNTED, page.encode()), MalformedFeed, {}) for page in CASES["invalid_pages"]],
-        ((200, COUNTED | {"Total-Results": "many"}, b"[]"), MalformedFeed, {}),
-        ((200, COUNTED | {"Last-Modified-Version": "9" * 99}, b"[]"), MalformedFeed, {}),
-        ((200, COUNTED | {"Last-Modified-Version": "-1"}, b"[]"), MalformedFeed, {}),
-    ],
-)
+@pytest.mark.parametrize(("answer", "error", "more"), CASES["wrong_answers"])
 def test_wrong_responses_raise_their_errors(server, answer, error, more):
     server.add()
-    server.answers.append(answer)
-    with pytest.raises(error) as failed:
+    server.answers.append(recorded(answer))
+    with pytest.raises(ERRORS[error]) as failed:
         read(server)
     assert {name: getattr(failed.value, name) for name in more} == more
     assert len(server.asked) == 1
