@@ -10,9 +10,10 @@ line of its docstring says what is well whenever it returns nothing:
             return "The disk is nearly full: delete files, or enlarge it."
 
 The doctor, alarms, metrics, the panel, and up to the first colon `/healthz/` tell what it returns.
-The test of an alarm is an entry of PROBLEMS in tests/digest/operations/test_alarms.py; the test of
-what the doctor alone checks asks `tests.helpers.checks.result(NAME)`. Name and docstring of alarms
-are in docs/monitoring.md: tests/test_manual.py prints the list when it has changed.
+The test of an alarm is an entry of PROBLEMS in tests/digest/operations/test_alarms.py, which brings
+it about; the test of what the doctor alone checks asks `tests.helpers.checks.result(NAME)`. Name
+and docstring of alarms are in docs/monitoring.md: tests/test_manual.py prints the list when it has
+changed.
 """
 
 from collections.abc import Callable, Iterable
