@@ -14,7 +14,6 @@ from digest.sources.crossref import Crossref
 from digest.sources.journal_lists import Journal
 from subscriptions import child_process
 
-MAX_BYTES = 1_000_000
 TEXT_HELP = "One per line: Physical Review B, 2469-9950, 10.26434 or https://journal.example/rss."
 FILE_HELP = "Feeds from a feed reader, or a table with titles and ISSNs, prefixes or addresses."
 LISTED_HELP = "Click with Ctrl (⌘) held to choose several."
@@ -61,8 +60,6 @@ class JournalsForm(forms.Form):
 
     def clean_file(self):
         file = self.cleaned_data["file"]
-        if file and file.size > MAX_BYTES:
-            raise forms.ValidationError(f"The file is larger than {MAX_BYTES:,} bytes.")
         return _read(file.read()) if file else []
 
     def clean_text(self):

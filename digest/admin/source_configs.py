@@ -37,6 +37,7 @@ from digest.sources import crossref
 from digest.sources.arxiv import taxonomy
 from digest.sources.base import MalformedFeed
 from digest.sources.crossref import Crossref
+from digest.sources.journal_lists import Journal
 from digest.topics import starter_topics
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.widgets import badge, link, min_width
@@ -100,6 +101,16 @@ class SourceForm(forms.ModelForm):
         if is_journal and not (self.errors or data["feed_url"] or data["crossref_ids"]):
             self.add_error("feed_url", "A journal needs ISSNs, DOI prefixes or a feed.")
         return data
+
+
+class JournalForm(SourceForm):
+    """A journal of a list."""
+
+    categories = None
+
+    class Meta:
+        model = SourceConfig
+        fields = ["title", "feed_url", "crossref_ids", "completes", "is_on"]
 
 
 @admin.register(SourceConfig)
@@ -180,7 +191,7 @@ class SourceConfigAdmin(BaseModelAdmin):
         if chosen := request.POST.getlist("chosen"):
             return self._add_chosen(request, chosen)
         form = JournalsForm(request.POST or None, request.FILES or None)
-        context = {"title": "Add journals", "back": resolve_url(LIST), "variant": "primary"}
+        context = {"title": "Find journals", "back": resolve_url(LIST), "variant": "primary"}
         if not form.is_valid():
             return self.render_page(
                 request, form=form, question=QUESTION, consequence=CONSEQUENCE, **context
@@ -189,7 +200,7 @@ class SourceConfigAdmin(BaseModelAdmin):
         rows = list(journals.rows(form.journals, source, harvest.trial_web(source)))
         rows = [row._replace(problem=row.problem and with_remedy(row.problem)) for row in rows]
         template = "admin/digest/sourceconfig/journals.html"
-        return self.render_page(request, template, rows=rows, **context)
+        return self.render_page(request, template, rows=rows, **context | {"title": "Add journals"})
 
     def _add_chosen(self, request, chosen):
         """Add the journals in these JSON texts. Tell which were not, and why."""
@@ -215,15 +226,17 @@ class SourceConfigAdmin(BaseModelAdmin):
         """Answer with the latest papers of a journal that is not stored."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        text = request.POST.get("journal", "")
-        form = _form_of(text)
-        if form.is_valid():
+        form = _form_of(request.POST.get("journal", ""))
+        if is_valid := form.is_valid():
             form.instance.completes = False  # It would take longer than an operator waits.
             papers, problem = _try(registry.journal(form.instance))
         else:
             papers, problem = [], " ".join(chain.from_iterable(form.errors.values()))
-        row = {"value": text, "journal": form.data, "is_chosen": bool(papers)}
-        context = {"row": row | {"problem": problem}, "papers": papers, "is_tried": True}
+        names = ("title", "feed_url", "crossref_ids")
+        journal = Journal(*(form.data.get(name, "") for name in names))
+        row = journals.Row(journal, bool(papers and request.POST.get("is_chosen")), problem)
+        context = {"row": row, "papers": papers, "is_tried": is_valid}
+        context["is_open"] = request.POST.get("is_open")
         return render(request, "admin/digest/sourceconfig/journal.html", context)
 
     @display(description="State")
@@ -277,7 +290,7 @@ def _form_of(text):
         fields = {name: str(value) for name, value in json.loads(text).items()}
     except (AttributeError, ValueError):
         fields = {}
-    return SourceForm(fields | {"completes": True, "is_on": True})
+    return JournalForm(fields | {"completes": True, "is_on": True})
 
 
 def _last_run(config):

@@ -51,10 +51,11 @@ def read(data: bytes) -> list[list[str]]:
 
     Raises ValueError. Runs in a child process.
     """
-    rows = list(_opml(data) if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else _lines(data))
+    is_opml = data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+    rows = list(dict.fromkeys(_opml(data) if is_opml else _lines(data)))
     if len(rows) > MAX_JOURNALS:
         raise ValueError(f"These are {len(rows)} journals. Add {MAX_JOURNALS} at once, at most.")
-    return list(dict.fromkeys(map(tuple, rows)))
+    return list(map(list, rows))
 
 
 def _opml(data) -> Iterator[Journal]:
