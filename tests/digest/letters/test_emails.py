@@ -238,12 +238,3 @@ def test_letter_waits_while_sender_address_is_invalid(settings):
     queue.deliver(letter.pk, NOW)
     letter = make.fresh(letter)
     assert (letter.state, letter.attempt, letter.failed_attempts) == ("planned", 1, 0)
-
-
-def test_fifty_long_papers_leave_room_for_news():
-    material = material_of(["A long & winding title " * 40] * 50)
-    material.news = [{"title": f"News {'&' * 160}", "link": "http://x/", "said": "y."}] * 20
-    content = compose.render(material)
-    assert len(content.html.encode()) < 80_000
-    paragraphs = content.text.split("\n\n")
-    assert [one.count("News") for one in paragraphs if "News" in one] == [1] * 20
