@@ -228,10 +228,10 @@ def test_any_letter_is_valid_and_equals_single_rendering(effort):
     effort(given(materials())(check))()
 
 
-@pytest.mark.parametrize("moved_at", [None, NOW])  # Who moved has longer links.
-def test_fifty_longest_papers_leave_footer_visible(moved_at):
-    material = material_of(["&" * 500 for _ in range(50)])
-    material.subscriber.moved_at = moved_at
+def test_fifty_longest_papers_leave_news_and_footer_visible():
+    material = material_of(["&" * 500] * 50)
+    material.subscriber.moved_at = NOW  # Who moved has longer links.
+    material.news = [{"title": f"News {'&' * 160}", "link": "http://x/", "said": "y."}] * 20
     for pick in material.picks:
         pick.paper.url = "https://example.org/" + "&" * 480
         pick.paper.github = "https://github.com/" + "&" * 480
@@ -241,7 +241,8 @@ def test_fifty_longest_papers_leave_footer_visible(moved_at):
     count = content.html.count("data-paper-id")
     assert 0 < count < 50
     for part in (content.text, content.html):
-        assert f"{50 - count} more papers are in the web version" in " ".join(part.split())
+        assert f"{50 - count} more papers are in the web version" in words(part)
         assert tokens.unsubscribe_url(material.subscriber) in part
+        assert part.count("News") == 20
     numbered = re.findall(r"^(\d+)\. ", content.text, re.MULTILINE)
     assert numbered == [str(number) for number in range(1, count + 1)]

@@ -51,12 +51,20 @@ def someone():
     return subscriber()
 
 
+@pytest.fixture
+def post(client, paper, someone):
+    """Return a function that gives feedback on the paper."""
+    return lambda value: client.post(
+        address("feedback", someone), {"paper": paper.pk, "value": value}
+    )
+
+
 HEADINGS = [("more", "More like this"), ("less", "Less like this"), ("save", "Saved")]
 
 
 @pytest.mark.parametrize(("value", "heading"), HEADINGS)
-def test_post_stores_and_confirms_feedback(client, paper, someone, value, heading):
-    response = client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
+def test_post_stores_and_confirms_feedback(post, paper, someone, value, heading):
+    response = post(value)
     assert heading in re.search(r"<h1>(.*?)</h1>", response.content.decode())[1]
     assert "Graphs of roads" in text_of(response)
     row = Feedback.objects.get()
@@ -91,27 +99,26 @@ def test_link_with_another_value_only_asks(client, paper, someone, was, value):
     assert ("mute it in your preferences" in text_of(page)) == (value == was == "less")
 
 
-def test_saving_and_opinion_are_independent(client, paper, someone):
-    said = {"save": ("", True), "less": ("less", True), "unsave": ("less", False)}
-    steps = [*said.items(), ("save", ("less", True)), ("more", ("more", True))]
-    for value, expected in [*steps, ("neutral", ("", True))]:
-        client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
+def test_saving_and_opinion_are_independent(post, paper, someone):
+    steps = "save less unsave save more neutral unsave".split()  # noqa: SIM905
+    states = []
+    for value in steps:
+        post(value)
         row = feedback.feedback_on(someone, paper)
-        assert (row.opinion, bool(row.saved_at)) == expected
-    for value in ("unsave", "clear"):
-        client.post(address("feedback", someone), {"paper": paper.pk, "value": value})
-        assert feedback.feedback_on(someone, paper) is None
-        say(someone, "more", paper)
+        states.append(row and row.opinion + " saved" * bool(row.saved_at))
+    assert states == [" saved", "less saved", "less", "less saved", "more saved", " saved", None]
+    say(someone, "save", paper)
+    say(someone, "more", paper)
+    say(someone, "clear", paper)
+    assert feedback.feedback_on(someone, paper) is None
 
 
 @pytest.mark.parametrize(("was", "value"), [("less", "more"), ("more", "save"), ("save", "unsave")])
-def test_undo_restores_previous_feedback(client, paper, someone, was, value):
+def test_undo_restores_previous_feedback(client, post, paper, someone, was, value):
     say(someone, was, paper)
     before = feedback.feedback_on(someone, paper)
-    url = address("feedback", someone)
-    page = client.post(url, {"paper": paper.pk, "value": value})
-    (form,) = lxml.html.fromstring(page.content).xpath("//form[.//button[text()='Undo']]")
-    client.post(url, dict(form.fields))
+    (form,) = lxml.html.fromstring(post(value).content).xpath("//form[.//button[text()='Undo']]")
+    client.post(address("feedback", someone), dict(form.fields))
     after = feedback.feedback_on(someone, paper)
     assert (after.opinion, after.saved_at) == (before.opinion, before.saved_at)
 

@@ -187,15 +187,14 @@ def test_learned_words_are_sorted_and_localized(client):
     assert [one.text for one in page.find_class("word")][:3] == ["cs", "bs", "as"]
 
 
-def test_some_negative_words_are_always_shown(world, monkeypatch):
+def test_some_negative_words_are_always_shown(monkeypatch):
     monkeypatch.setattr(feedback, "MAX_WORDS", 5)
     monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
-    someone = taught(subscriber(), "less", world["molecules"][0])
-    assert len(feedback.learned_words(someone)) == 5
-    say(someone, "more", *world["roads"][:3], now=NOW + SECOND)
-    feedback.learn(NOW + SECOND)
-    signs = [word["weight"] > 0 for word in feedback.learned_words(someone)]
-    assert signs == [True, True, True, False, False]
+    someone, words = make.subscriber(), [*"abcdefgh"]
+    for weights, shown in (([1] * 4 + [-1] * 4, "abcef"), ([-1] * 8, "abcde")):
+        fields = {"terms": words, "words": words, "weights": weights}
+        ReaderModel.objects.update_or_create(fields, subscriber=someone)
+        assert [word["word"] for word in feedback.learned_words(someone)] == [*shown]
 
 
 def test_preferences_summarize_what_was_learned(client, someone):

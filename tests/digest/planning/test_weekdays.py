@@ -60,12 +60,6 @@ def test_next_due_day_is_first_wanted_weekday(day, weekdays, zone):
     assert [weekdays >> one & 1 for one in [*passed, due_day.weekday()]] == [0] * len(passed) + [1]
 
 
-def test_skipped_calendar_day_moves_no_digest():
-    apia = ZoneInfo("Pacific/Apia")
-    friday = 0b0010000
-    assert schedule.next_due(date(2011, 12, 28), 7, apia, friday)[0] == date(2012, 1, 6)
-
-
 @pytest.mark.parametrize("bits", [0, 128])
 def test_database_refuses_empty_weekdays(bits):
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -1,13 +1,10 @@
 """A subscriber's digest: reasons, several topics, mutes, folding and what trends."""
 
 from collections import defaultdict
-from unittest.mock import patch
 
 import pytest
 
-from digest.ranking import candidates
 from digest.ranking.diagnosis import diagnose
-from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.ranking import choose, matches
 from digest.ranking.relevance_feedback import learn
@@ -136,15 +133,6 @@ def test_short_texts_are_folded_only_as_aliases():
     assert len(set(groups.tolist())) == 3
     groups = candidates_of(papers, aliases={"000": ["002"]}).ideas
     assert groups[0] == groups[2] != groups[1]
-
-
-def test_similarity_is_not_transitive():
-    """A is like B and B like C, but C has an idea of its own."""
-    one, two, three, four = (words(n, 12) for n in (0, 20, 40, 60))
-    papers = [f"{one} {two} {three}", f"{two} {three} {four}", f"{three} {four} {words(80, 12)}"]
-    fitted = TfidfModel().fit(papers)
-    with patch.object(candidates, "WORD_COSINE", 0.3):
-        assert candidates_of(papers, fitted).ideas.tolist() == [0, 0, 2]
 
 
 def test_duplicates_leave_room_for_other_papers():
