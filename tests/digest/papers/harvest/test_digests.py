@@ -4,14 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from digest import hooks
-from digest.models import Digest, Feedback
-from digest.personalization import feedback
+from digest.models import Digest, Feedback, Paper
 from digest.planning import plan
 from subscriptions.models import Letter, Subscriber
-from tests.factories import make, returned_mail
+from tests.factories import make
 from tests.factories.announcements import at, run
-from tests.factories.make import NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -52,22 +49,14 @@ def test_first_digests_do_not_wait(server, days):
     assert plan.plan(at(days[1])).letters == 1
 
 
-def test_news_covers_only_own_saved_papers():
-    one, other = make.subscriber(), make.subscriber()
-    for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
-        feedback.record(whose, paper, "save", NOW)
-        paper.events.create(kind="revised", note="version 2", at=NOW)
-    letter = returned_mail.letter(other, left_at=NOW + timedelta(hours=1))
-    Digest.objects.create(subscriber=other, day=letter.day, letter=letter)
-    (news,) = hooks.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
-    assert news.paper.title == "Roads"
-
-
 def test_news_of_saved_papers_is_sent_once(server, days):
     run(server, days[0])
     subscriber = make.subscriber(interests="graph networks", size=2)
     saved = {"value": "save", "at": at(days[0]), "saved_at": at(days[0])}
-    Feedback.objects.create(subscriber=subscriber, paper_id="2606.00001", **saved)
+    for whose in (subscriber, make.subscriber()):
+        number = 2 if whose != subscriber else 1  # Nobody gets the news of others.
+        Feedback.objects.create(subscriber=whose, paper_id=f"2606.0000{number}", **saved)
+    Paper.objects.get(pk="2606.00002").events.create(kind="revised", note="v2", at=at(days[1]))
     texts = []
     for day in days[:3]:
         run(server, day)
@@ -80,4 +69,5 @@ def test_news_of_saved_papers_is_sent_once(server, days):
         server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]
     assert "Papers you saved" not in texts[0]
     assert "Graph networks number 1 has a new version: v2." in " ".join(texts[1].split())
+    assert "number 2 has" not in texts[1]
     assert "Papers you saved" not in texts[2]
