@@ -22,30 +22,6 @@ def proxy(installation, postgres):
     proxy.close()
 
 
-@pytest.mark.nightly
-def test_repeated_database_restarts_double_nothing(installation, mail, postgres):
-    """Fault 41: what was answered meanwhile is kept until it can be written down."""
-    mail.at_dot = lambda recipient: time.sleep(0.2)
-    installation.invite(80)
-    restarts = 0
-
-    def restart():
-        nonlocal restarts
-        seen = len(mail.arrived)
-        while restarts < 3:
-            if len(mail.arrived) > seen:  # They are at it.
-                postgres.restart("immediate")
-                restarts, seen = restarts + 1, len(mail.arrived)
-            time.sleep(0.1)
-
-    storm = threading.Thread(target=restart)
-    storm.start()
-    installation.deliver()
-    storm.join()
-    assert (check(installation).accepted, restarts) == (80, 3)
-    assert not any(letter["repeats"] for letter in installation.letters())
-
-
 @pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.nightly)])
 def test_database_outage_amid_a_due_day_repeats_nothing(
     installation, mail, postgres, proxy, seconds

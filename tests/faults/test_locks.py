@@ -19,28 +19,6 @@ LOCK_SECONDS = 5  # config.settings
 OTHERS = "pid <> pg_backend_pid() AND datname = current_database()"
 
 
-def test_terminated_sessions_double_nothing(installation, mail):
-    """Fault 44: a connection that was ended is not used again, and the workers live."""
-    mail.at_dot = lambda recipient: time.sleep(0.3)
-    installation.invite(120)
-    installation.start_all("one", "two", "beat")
-    installation.wait_for("letters under way", 60, lambda: len(mail.arrived) > 10)
-    ended = []
-
-    def are_sent():
-        time.sleep(0.3)
-        query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}"
-        ended.extend(installation.ask(query))
-        return len(mail.arrived) > 90
-
-    installation.wait_for("letters", 60, are_sent)
-    installation.rest()
-    assert check(installation).accepted == 120
-    assert not any(letter["repeats"] for letter in installation.letters())
-    assert len(ended) > 5
-    assert all(process.poll() is None for process in installation.running.values())
-
-
 def test_locked_table_delays_letters_and_hangs_nobody(installation, mail):
     """Fault 44: whoever waits for the lock gives up after five seconds, and comes again."""
     mail.at_dot = lambda recipient: time.sleep(0.3)

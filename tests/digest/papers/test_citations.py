@@ -3,10 +3,7 @@
 import re
 from datetime import date
 
-import pytest
 import rispy
-from hypothesis import example, given
-from hypothesis import strategies as st
 from pybtex.database import parse_string
 
 from digest.models import Paper
@@ -117,20 +114,6 @@ def test_hostile_text_is_escaped_without_loss():
         found = rispy.loads(written)
         assert len(found) == 3
         assert (found[1]["title"], found[1]["authors"][0]) == (said, said)
-
-
-@pytest.mark.slow
-@given(st.lists(st.text(), max_size=3), st.text(), st.text())
-@example(["{", "}"], "\\", "10.1234/\\}")
-def test_any_paper_is_an_entry_with_balanced_braces(texts, name, address):
-    papers = [paper(text, authors=[name], doi=address, url=address) for text in texts]
-    written = citations.bibtex(papers)
-    assert len(entries(*papers)) == len(papers)
-    assert written.count("{") == written.count("}")
-    assert [line for line in written.splitlines() if line.startswith("@")] == [
-        line for line in written.split("\n") if re.fullmatch(r"@misc\{[a-z0-9-]+,", line)
-    ]
-    written.encode()
 
 
 def test_certain_names_are_split():

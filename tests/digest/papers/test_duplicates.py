@@ -13,14 +13,13 @@ from digest.personalization import library
 from digest.planning import explain, plan, preview
 from digest.ranking.profile import Interest, Profile
 from subscriptions.delivery import worker
-from subscriptions.models import Topic
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import TOOK_OFF, crowd, observed
 from tests.helpers.data_files import cases
 from tests.helpers.tables import uses_index
 
-CASES = cases("author_pairs")
+CASES = cases("aliases")
 
 pytestmark = pytest.mark.django_db
 
@@ -73,43 +72,12 @@ def same():
 # ---- Which are one work
 
 
-def test_work_by_same_authors_has_an_alias():
-    earlier()
-    on_arxiv()
-    make.paper("Graph networks of rivers")
-    assert same() == {EARLIER: [ON_ARXIV], ON_ARXIV: [EARLIER]}
-    assert aliases_of(Paper.objects.filter(pk=ON_ARXIV)) == {EARLIER: [ON_ARXIV]}
-
-
-@pytest.mark.parametrize(("one", "other", "are_same"), CASES["authors"])
-def test_aliases_share_an_author(one, other, are_same):
-    earlier(authors=["Someone Else", one])
-    on_arxiv(authors=[other])
-    assert (EARLIER in same()) == are_same
-
-
-def test_abstracts_are_compared_without_authors():
-    earlier(authors=[], id="title:0123")
-    paper = on_arxiv(abstract=ABSTRACT.upper())
-    assert same() == {"title:0123": [ON_ARXIV], ON_ARXIV: ["title:0123"]}
-    Paper.objects.filter(pk=paper.pk).update(abstract="Rice is cooked.")
-    assert same() == {}
-
-
-def test_dois_of_two_publishers_may_be_aliases():
-    earlier(id="doi:10.21203/rs.1")
-    on_arxiv(id="doi:10.1000/bread.1")
-    assert set(same()) == {"doi:10.21203/rs.1", "doi:10.1000/bread.1"}
-
-
-OWN = [("2605.00001", "2511.00001"), ("biorxiv:1", "biorxiv:2"), ("doi:10.1000/1", "doi:10.1000/2")]
-
-
-@pytest.mark.parametrize("ids", OWN)
-def test_a_source_distinguishes_its_own_works(ids):
-    for one in ids:
-        on_arxiv(id=one)
-    assert same() == {}
+@pytest.mark.parametrize(("one", "other", "are_same"), CASES["works"])
+def test_same_work_under_two_ids_is_found(one, other, are_same):
+    first, second = earlier(**one).pk, on_arxiv(**other).pk
+    assert same() == ({first: [second], second: [first]} if are_same else {})
+    aliases = aliases_of(Paper.objects.filter(pk=second))
+    assert aliases == ({first: [second]} if are_same else {})
 
 
 def test_same_doi_makes_aliases_across_sources(monkeypatch):
@@ -122,14 +90,6 @@ def test_same_doi_makes_aliases_across_sources(monkeypatch):
     assert aliases["doi:10.1/a"] == {"2605.00001", "2605.00002", "biorxiv:1"}
     assert aliases["2605.00001"] == {"doi:10.1/a", "biorxiv:1"}
     assert len(aliases) == 4
-
-
-def test_titles_match_in_any_script():
-    titles = ["ΛCDM and its rivals", "Gauß sums", "Étude", "ﬁne-tuning", "100% \\ _ ' \" %s"]
-    for number, title in enumerate(titles):
-        earlier(title=title, id=f"{EARLIER}{number}")
-        on_arxiv(title=title, id=f"{ON_ARXIV}{number}")
-    assert len(same()) == 2 * len(titles)
 
 
 def test_namesakes_are_found_by_an_index():
@@ -228,22 +188,3 @@ def test_preview_contains_a_work_once():
     result = preview.preview_digests(GRAPHS, NOW)
     assert [pick.paper.pk for pick in result.first_digest.picks] == [ON_ARXIV]
     assert [pick.paper.pk for day in result.past_digests for pick in day.picks] == [EARLIER]
-
-
-def test_change_preview_omits_sent_aliases():
-    someone, paper = early_subscriber(30), earlier(30)
-    had(someone, paper, 30)
-    on_arxiv()
-    model_store.fit(NOW)
-    Topic.objects.update(name="cooking", query="cooking")
-    assert preview.compare(someone, GRAPHS, NOW).added == []
-
-
-def test_explanation_shows_first_of_two_sent_aliases():
-    someone, paper = early_subscriber(), earlier()
-    had(someone, paper)
-    other = on_arxiv(title="Another title of graph networks")
-    assert came() == {ON_ARXIV}
-    Paper.objects.filter(pk=other.pk).update(title=TITLE)
-    for paper_id in (EARLIER, ON_ARXIV):
-        assert explain.explain(someone, paper_id, TODAY, NOW).pick.paper == paper

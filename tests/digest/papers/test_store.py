@@ -4,7 +4,7 @@ import gzip
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 
 import pytest
@@ -19,6 +19,7 @@ from digest.models import ArchiveFile, FittedModel, Observation, Paper, PaperEve
 from digest.papers import store
 from digest.sources.records import Record
 from tests.factories.make import NOW
+from tests.helpers.data_files import as_json, cases
 
 pytestmark = pytest.mark.django_db
 
@@ -62,54 +63,15 @@ def test_concurrent_imports_lose_nothing(is_stored):
     assert (paper.journal_ref, paper.github) == ("Journal 1", "https://github.com/a/b")
 
 
-def test_duplicate_in_one_run_keeps_earlier_day():
-    later = replace(RECORD, day=date(2025, 6, 9), upvotes=9)
-    store.store([later, RECORD], now=NOW)
+@pytest.mark.parametrize(("rule", "told", "expected"), cases("stored_records")["records"])
+def test_stored_paper_has_best_of_all_records(rule, told, expected):
+    usual, records = {**asdict(RECORD), "day": str(RECORD.day)}, []
+    for fields, days in told:
+        records.append(Record.from_json(usual | fields))
+        store.store(records[-1:], now=NOW + timedelta(days))
     paper = Paper.objects.get()
-    assert (paper.day, paper.upvotes) == (date(2025, 6, 7), 9)
-    assert store.store([later, RECORD], now=NOW).changed == 0
-
-
-def test_missing_fields_keep_stored_values():
-    store.store([RECORD], now=NOW)
-    later = NOW + timedelta(days=1)
-    assert store.store([Record(RECORD.id, "New title")], now=later).changed == 1
-    paper = Paper.objects.get()
-    assert paper.changed_at == later
-    assert (paper.title, paper.abstract, paper.authors) == ("New title", "Abstract", ["A. One"])
-    assert (paper.day, paper.day_is_estimate) == (date(2025, 6, 7), False)
-
-
-def test_supplementary_source_keeps_existing_texts():
-    record = Record("biorxiv:10.1101/1", "Bread", "Text", authors=["Ada One"], doi="10.1101/1")
-    other = {"affiliations": ["Mill"], "journal_ref": "Oven", "doi": "10.1000/1"}
-    other = replace(record, title="Bread.", authors=["One A"], only_adds=True, **other)
-    store.store([record, other], now=NOW)
-    paper = Paper.objects.get()
-    assert (paper.title, paper.authors, paper.affiliations) == ("Bread", ["Ada One"], ["Mill"])
-    assert (paper.journal_ref, paper.doi) == ("Oven", "10.1000/1")
-    assert store.store([record, other], now=NOW).changed == 0
-
-
-def test_hugging_face_data_survives_other_sources():
-    data = {"summary": "It rises.", "keywords": ["rye"]}
-    for first, second in ((data, None), (None, data)):
-        records = (
-            Record("2606.00001", "Bread", hugging_face=first),
-            Record("2606.00002", "Rye", hugging_face=second),
-        )
-        store.store(records, now=NOW)
-    assert [paper.hugging_face for paper in Paper.objects.order_by("pk")] == [data, data]
-
-
-def test_new_version_ends_withdrawal():
-    withdrawn = replace(RECORD, version=2, is_withdrawn=True)
-    store.store([replace(RECORD, version=1), withdrawn], now=NOW)
-    store.store([replace(RECORD, version=2)], now=NOW)  # As a feed tells it, without comments.
-    assert Paper.objects.get().is_withdrawn
-    store.store([replace(RECORD, version=3)], now=NOW)
-    assert not Paper.objects.get().is_withdrawn
-    assert store.store([withdrawn], now=NOW).changed == 0
+    assert as_json({name: getattr(paper, name) for name in expected}) == expected
+    assert store.store(records, now=NOW + timedelta(9)).changed == 0
 
 
 def test_paper_events_are_recorded_once():
@@ -129,26 +91,6 @@ def test_paper_events_are_recorded_once():
         ("code", "https://github.com/a/b"),
     }
     assert not Observation.objects.exists()  # Nothing was counted.
-
-
-REVISED = [("newsource:1", date(2026, 6, 1)), ("2501.00001", date(2025, 1, 1))]
-
-
-@pytest.mark.parametrize(("identity", "day"), REVISED)
-def test_revision_of_unknown_paper_is_not_new(identity, day):
-    revised = Record(identity, "Title", announced_as="replace")
-    store.store([revised], now=NOW + timedelta(days=9))
-    assert Paper.objects.get().day == day
-
-
-def test_undated_paper_has_its_storage_day():
-    store.store([replace(RECORD, day=None)], now=NOW)
-    assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (NOW.date(), True)
-    store.store([replace(RECORD, day=None)], now=NOW + timedelta(days=3))
-    assert Paper.objects.get().day == NOW.date()
-    for record in (RECORD, replace(RECORD, day=date(2025, 1, 1), day_is_estimate=True)):
-        store.store([record], now=NOW)
-        assert (Paper.objects.get().day, Paper.objects.get().day_is_estimate) == (RECORD.day, False)
 
 
 def test_real_papers_replace_samples():

@@ -36,18 +36,11 @@ def test_the_setting_adds_and_removes_holidays(monkeypatch):
     assert is_announcement_day(date(2027, 1, 19))
 
 
-LISTING_DAYS = ["2026-06-01", "2026-06-05", "2026-07-03", "2026-12-31"]  # Holidays, too.
-OTHER_DAYS = ["2026-06-06", "2026-06-07", "2026-01-02", "2026-01-20", "2026-06-22", "2026-11-27"]
-
-
-def test_no_listing_at_weekends_or_after_holidays():
-    for day in LISTING_DAYS + OTHER_DAYS:
-        assert is_announcement_day(date.fromisoformat(day)) == (day in LISTING_DAYS)
-
-
-def test_the_latest_listing_on_a_sunday_is_fridays():
-    assert calendar.latest_announcement_day(date(2026, 6, 7)) == date(2026, 6, 5)
-    assert calendar.latest_announcement_day(date(2026, 6, 22)) == date(2026, 6, 19)
+@pytest.mark.parametrize(("day", "latest"), CASES["latest_listings"])
+def test_no_listing_at_weekends_or_after_holidays(day, latest):
+    """Holidays themselves have one."""
+    assert str(calendar.latest_announcement_day(date.fromisoformat(day))) == latest
+    assert is_announcement_day(date.fromisoformat(day)) == (day == latest)
 
 
 @pytest.mark.slow

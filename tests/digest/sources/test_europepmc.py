@@ -71,13 +71,14 @@ def test_phrases_come_from_most_followed_topics():
     make.topic("arXiv", query="rye", categories=["q-bio.BM"])
     make.topic("Withdrawn", query="salt", is_offered=False)
     ada, bo, unconfirmed = make.subscriber(), make.subscriber(), make.subscriber(confirmed_at=None)
-    for person, query, stance in (
-        *[(ada, "T cells", "follow"), (bo, "T cells", "follow"), (unconfirmed, "oats", "follow")],
-        *[(ada, "how do models of yeast learn?", "follow"), (ada, "sugar", "mute")],
-        *[(ada, "author: Ada Example", "follow"), (ada, "semi-supervised learning", "follow")],
-        (ada, "salt water flour oven crust crumb butter", "follow"),
-    ):
+    learning = "how do models of yeast learn?", "semi-supervised learning", "author: Ada Example"
+    follows = [(bo, "T cells"), (unconfirmed, "oats")]
+    follows += [
+        (ada, query) for query in ("T cells", *learning, "salt water flour oven crust crumb butter")
+    ]
+    for person, query in [*follows, (ada, "sugar")]:
         topic = make.topic(query, query=query, owner=person, slug=None)
+        stance = "mute" if query == "sugar" else "follow"
         TopicPreference.objects.create(subscriber=person, topic=topic, stance=stance)
     phrases = topic_phrases.phrases_in_use()
     assert phrases[0] == 'cells "T cells"'

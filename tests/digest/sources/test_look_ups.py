@@ -1,14 +1,11 @@
 """Looking up single papers and the papers of an ORCID at their services."""
 
-from contextlib import suppress
-
 import pytest
-from hypothesis import given
 
 from digest.http.client import Refused, Unavailable
 from digest.sources.base import MalformedFeed
-from digest.sources.look_ups import MAX_WORKS, SERVICES, Finding, LookUps
-from tests.factories.harvests import FixedAnswer, anything, serving
+from digest.sources.look_ups import MAX_WORKS, SERVICES, Finding
+from tests.factories.harvests import serving
 from tests.servers.look_ups import LookUpServer, work
 from tests.servers.loopback import DOWN, says, web_page
 
@@ -70,20 +67,6 @@ def test_invalid_response_raises(full, reference, answer):
     full.answers.append(answer)
     with pytest.raises((MalformedFeed, Refused, Unavailable)):
         full.look_ups().find(reference)
-
-
-@pytest.mark.parametrize("reference", REFERENCES)
-@given(answer=anything)
-def test_no_answer_breaks_the_parsers(reference, answer):
-    web = AnyAnswer({"message": answer, "resultList": answer, "group": answer})
-    with suppress(MalformedFeed):
-        found = LookUps(lambda service: web).find(reference)
-        assert found is None or found.title or found.works
-
-
-class AnyAnswer(FixedAnswer):
-    def get(self, url, params=None, *, headers):
-        return super().get(url, params)
 
 
 def test_latest_works_are_kept_once(server):

@@ -5,16 +5,15 @@ from itertools import product
 
 import pytest
 
-from digest import hooks
-from digest.models import Digest, Feedback
+from digest.models import Digest, Feedback, Paper
 from digest.papers import coverage, harvest
-from digest.personalization import feedback
 from digest.planning import plan
 from digest.sources.arxiv import calendar
 from subscriptions.models import Letter, Subscriber
-from tests.factories import make, returned_mail
+from tests.factories import make
 from tests.factories.announcements import announcements, at, run
 from tests.factories.make import NOW
+from tests.helpers.data_files import cases
 
 pytestmark = pytest.mark.django_db
 
@@ -46,19 +45,12 @@ def test_digests_do_not_wait_for_abandoned_source(server, days, ago, letters):
     assert plan.plan(due).letters == letters
 
 
-YEARS_ENDS = [  # The day of a first list, and the days in December without a list.
-    (date(2026, 12, 28), []),
-    (date(2027, 12, 23), [29]),
-    (date(2027, 12, 23), [29, 30]),
-    (date(2027, 12, 23), [31]),
-    (date(2031, 12, 22), [30]),
-]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "missing"), YEARS_ENDS)
+@pytest.mark.parametrize(("first", "missing"), cases("arxiv_calendar")["year_ends"])
 def test_unknown_holiday_delays_one_digest(server, settings, first, missing):
+    """`missing` are the days in December without a list."""
     settings.SOURCES = ["arxiv"]
+    first = date.fromisoformat(first)
     every = [first + timedelta(days=n) for n in range(24)]
     days = [day for day in every if calendar.is_announcement_day(day)]
     server.days = announcements([day for day in days if day.day not in missing or day.month < 12])
@@ -87,22 +79,14 @@ def test_first_digests_do_not_wait(server, days):
     assert plan.plan(at(days[1])).letters == 1
 
 
-def test_news_covers_only_own_saved_papers():
-    one, other = make.subscriber(), make.subscriber()
-    for whose, paper in ((one, make.paper("Roads")), (other, make.paper("Seas"))):
-        feedback.record(whose, paper, "save", NOW)
-        paper.events.create(kind="revised", note="version 2", at=NOW)
-    letter = returned_mail.letter(other, left_at=NOW + timedelta(hours=1))
-    Digest.objects.create(subscriber=other, day=letter.day, letter=letter)
-    (news,) = hooks.news_of_saved(one, Digest(subscriber=one, day=NOW.date()))
-    assert news.paper.title == "Roads"
-
-
 def test_news_of_saved_papers_is_sent_once(server, days):
     run(server, days[0])
     subscriber = make.subscriber(interests="graph networks", size=2)
     saved = {"value": "save", "at": at(days[0]), "saved_at": at(days[0])}
-    Feedback.objects.create(subscriber=subscriber, paper_id="2606.00001", **saved)
+    for whose in (subscriber, make.subscriber()):
+        number = 2 if whose != subscriber else 1  # Nobody gets the news of others.
+        Feedback.objects.create(subscriber=whose, paper_id=f"2606.0000{number}", **saved)
+    Paper.objects.get(pk="2606.00002").events.create(kind="revised", note="v2", at=at(days[1]))
     texts = []
     for day in days[:3]:
         run(server, day)
@@ -115,4 +99,5 @@ def test_news_of_saved_papers_is_sent_once(server, days):
         server.days[days[2]] = [p for p in server.days[days[2]] if p.get("kind") != "replace"]
     assert "Papers you saved" not in texts[0]
     assert "Graph networks number 1 has a new version: v2." in " ".join(texts[1].split())
+    assert "number 2 has" not in texts[1]
     assert "Papers you saved" not in texts[2]

@@ -32,7 +32,7 @@ from tests.factories.announcements import (
     stored,
     web,
 )
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW
 from tests.helpers.data_files import cases
 from tests.helpers.local_web import OpenGate
 from tests.helpers.threads import at_once
@@ -209,35 +209,21 @@ def test_run_out_of_time_is_continued_later(server, days, monkeypatch):
 # ---- Papers that only other sources listed are looked up, in arXiv and wherever it can be done
 
 
-def test_papers_from_other_sources_are_looked_up_at_arxiv(server, days):
-    listed = [Record(id=id, title="Listed", day=days[4]) for id in ("2606.00004", "2606.99999")]
-    old = Record(id="2606.00002", title="Listed long ago", day=days[4] - harvest.MAX_UNLISTED_AGE)
-    elsewhere = Record(id="biorxiv:1", title="Of another archive", day=days[4])
-    storing.store([*listed, old, elsewhere], now=at(days[4]), source="huggingface")
-    sample = replace(old, id="2606.00005", day=days[4])
-    storing.store([sample], now=at(days[4]), is_sample=True)
-    row = run(server, days[4])
-    assert row.state == "done", row.result
-    assert Paper.objects.get(pk="2606.00004").categories == ["cs.LG"]
-    assert Paper.objects.get(pk="2606.00004").authors == ["A. One", "B. Two"]
-    assert set(Paper.objects.filter(categories=[]).values_list("pk", flat=True)) == {
-        *("2606.99999", "2606.00002", "2606.00005", "biorxiv:1")
-    }
-    (path,) = server.paths("/api")
-    assert path.count("2606.") == 2
-    run(server, days[4], since=days[3])
-    assert server.paths("/api") == [path]
-
-
-def test_newest_unlisted_papers_are_looked_up_first(days, monkeypatch):
+def test_newest_papers_of_other_sources_are_looked_up_at_arxiv(server, days, monkeypatch):
     monkeypatch.setattr(harvest, "MAX_UNLISTED", 2)
-    storing.store([Record(id="biorxiv:1", title="Listed", day=days[3])], now=at(days[3]))
-    for n, day in enumerate(days[:4]):
-        storing.store([Record(id=f"2606.0000{n}", title=f"Listed {n}", day=day)], now=at(day))
-    row = harvest.run(Library(), None, clock=lambda: at(days[3]))
-    assert (row.state, row.records) == ("done", 2), row.result
-    completed = Paper.objects.exclude(categories=[]).values_list("pk", flat=True)
-    assert set(completed) == {"2606.00002", "2606.00003"}
+    ages = {"2606.00002": harvest.MAX_UNLISTED_AGE, "2606.00003": DAY, "2606.00004": 0 * DAY}
+    ages |= {"2606.00006": 2 * DAY, "biorxiv:1": 0 * DAY}
+    listed = [Record(id, "Listed", day=days[4] - age) for id, age in ages.items()]
+    storing.store(listed, now=at(days[4]), source="huggingface")
+    storing.store([replace(listed[2], id="2606.00005")], now=at(days[4]), is_sample=True)
+
+    run(server, days[4], since=days[3])  # Which looks up nothing.
+    for papers_left in ({"2606.00006"}, set()):
+        run(server, days[4])
+        unlisted = Paper.objects.filter(categories=[]).values_list("pk", flat=True)
+        assert set(unlisted) == {"2606.00002", "2606.00005", "biorxiv:1"} | papers_left
+    assert [path.count("2606.") for path in server.paths("/api")] == [2, 1]
+    assert Paper.objects.get(pk="2606.00004").authors == ["A. One", "B. Two"]
 
 
 def test_failed_look_up_leaves_day_complete(server, days):
