@@ -30,13 +30,15 @@ def sending_status(now: datetime) -> SendingStatus:
     """Return whether letters are sent now, in whole sentences."""
     sending = circuit_breaker.current()
     if sending.stopped_at:
-        text = f"Sending was stopped {_at(sending.stopped_at)} by {sending.stopped_by}."
+        text = f"Sending was stopped at {utc(sending.stopped_at)} by {sending.stopped_by}."
         return SendingStatus("stopped", text)
     if not sending.trouble:
         return SendingStatus("on", "Sending is on.")
     repeats = f" ({sending.failures} times in a row)" if sending.failures > 1 else ""
     is_due = sending.retry_at is None or sending.retry_at <= now
-    next_step = "The next attempt is due." if is_due else f"Next attempt {_at(sending.retry_at)}."
+    next_step = (
+        "The next attempt is due." if is_due else f"Next attempt at {utc(sending.retry_at)}."
+    )
     text = f"{TROUBLES[sending.trouble]}{repeats}: {sending.reply.rstrip('.')}. {next_step}"
     return SendingStatus("tripped", text)
 
@@ -65,42 +67,44 @@ def queues(now: datetime) -> list[Queue]:
             case State.PLANNED if row["due"]:
                 text = f"{row['due']:,} due, the first since {utc(row['next'])}"
             case State.PLANNED:
-                text = f"the first is due {_at(row['next'])}"
+                text = f"the first is due at {utc(row['next'])}"
             case State.UNCERTAIN:
-                text = f"the first is checked {_at(row['next'])}"
+                text = f"the first is checked at {utc(row['next'])}"
             case _:
-                text = f"the first lease ends {_at(row['lease'])}"
+                text = f"the first lease ends at {utc(row['lease'])}"
         open_queues.append(Queue(row["state"], State(row["state"]).label, row["count"], text))
     return open_queues
+
+
+#: What is known of a letter in each state, and what happens next.
+SENTENCES = {
+    State.CLAIMED: "A worker is writing it, and has it until {lease_until}.",
+    State.TRANSMITTING: (
+        "The {server} got all of it at {left_at}, and has not answered yet. The worker waits until "
+        "{lease_until}."
+    ),
+    State.UNCERTAIN: "Nobody knows whether it arrived. {step} at {next_try_at}.",
+    State.SKIPPED: "It was not sent: {reason}.",
+    State.FAILED: "It could not be sent: {reason}.",
+    State.MISSED: "Its day ended before it could leave, at {closes_at}.",
+}
 
 
 def describe(letter: Letter, now: datetime) -> str:
     """Return what is known of a letter, and what happens next, in sentences."""
     server = "channel" if letter.subscriber.channel else "mail server"
-    match letter.state:
-        case State.PLANNED:
-            return _describe_planned(letter, now)
-        case State.CLAIMED:
-            return f"A worker is writing it, and has it until {utc(letter.lease_until)}."
-        case State.TRANSMITTING:
-            return (
-                f"The {server} got all of it {_at(letter.left_at)}, and has not answered yet. "
-                f"The worker waits until {utc(letter.lease_until)}."
-            )
-        case State.UNCERTAIN:
-            is_last = letter.repeats >= settings.MAX_REPEATS
-            step = "Delivery ends" if is_last else "The same bytes are sent once more"
-            return f"Nobody knows whether it arrived. {step} {_at(letter.next_try_at)}."
-        case State.ACCEPTED:
-            return _describe_accepted(letter, server)
-        case State.SKIPPED:
-            return f"It was not sent: {letter.reason}."
-        case State.FAILED if letter.reason.startswith(Letter.UNKNOWN):
-            return "Nobody knows whether it arrived, and it is not sent again."
-        case State.FAILED:
-            return f"It could not be sent: {letter.reason.rstrip('.')}."
-        case State.MISSED:
-            return f"Its day ended before it could leave, {_at(letter.closes_at)}."
+    if letter.state == State.PLANNED:
+        return _describe_planned(letter, now)
+    if letter.state == State.ACCEPTED:
+        return _describe_accepted(letter, server)
+    if letter.state == State.FAILED and letter.reason.startswith(Letter.UNKNOWN):
+        return "Nobody knows whether it arrived, and it is not sent again."
+    is_last = letter.repeats >= settings.MAX_REPEATS
+    step = "Delivery ends" if is_last else "The same bytes are sent once more"
+    fields = ("lease_until", "left_at", "next_try_at", "closes_at")
+    moments = {name: utc(getattr(letter, name)) for name in fields if getattr(letter, name)}
+    values = {"server": server, "step": step, "reason": letter.reason.rstrip(".")}
+    return SENTENCES[letter.state].format(**moments, **values)
 
 
 def _describe_planned(letter, now):
@@ -111,19 +115,19 @@ def _describe_planned(letter, now):
         return f"It waits. {sending.text}"
     if letter.next_try_at > now:
         verb = "tried again" if letter.attempt else "tried"
-        return f"It will be {verb} {_at(letter.next_try_at)}."
+        return f"It will be {verb} at {utc(letter.next_try_at)}."
     return f"It is due since {utc(letter.next_try_at)}, and waits for its turn."
 
 
 def _describe_accepted(letter, server):
     if letter.reason == Letter.COUNTED_AS_SENT:
         return f"It was {letter.reason}: nobody knows whether it was sent."
-    sentences = [f"The {server} accepted it {_at(letter.ended_at)}."]
+    sentences = [f"The {server} accepted it at {utc(letter.ended_at)}."]
     if letter.repeats:
         sentences += ["It was unknown whether an earlier attempt arrived: they may get it twice."]
     for fact in letter.facts.order_by("noted_at", "pk"):
         reply = f": {fact.reply.rstrip('.')}" if fact.reply else ""
-        sentences.append(f"{FACT_SENTENCES[fact.kind]} {_at(fact.at or fact.noted_at)}{reply}.")
+        sentences.append(f"{FACT_SENTENCES[fact.kind]} at {utc(fact.at or fact.noted_at)}{reply}.")
     return " ".join(sentences)
 
 
@@ -135,10 +139,6 @@ FACT_SENTENCES = {
     LetterFact.Kind.COMPLAINED: "It was reported as spam",
     LetterFact.Kind.UNSUBSCRIBED: "They unsubscribed at the mail provider",
 }
-
-
-def _at(moment):
-    return f"on {date_format(moment, 'j F Y')} at {moment:%H:%M} UTC"
 
 
 def utc(moment):

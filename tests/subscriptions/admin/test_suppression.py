@@ -114,8 +114,8 @@ def test_letter_page_shows_its_bounces(panel):
     inbound.receive(report(address_of(letter), group("delayed", "4.4.1")), NOW + HOUR)
     inbound.receive(report(address_of(letter)), NOW + 2 * HOUR)
     text = text_of(panel.get(page_of(letter)))
-    assert "The mail server accepted it on 1 June 2026 at 12:00 UTC. It was delayed" in text
-    assert "It bounced on 1 June 2026 at 12:05 UTC: 550 5.1.1" in text
+    assert "The mail server accepted it at 12:00 UTC on 1 June 2026. It was delayed" in text
+    assert "It bounced at 12:05 UTC on 1 June 2026: 550 5.1.1" in text
     assert "invalid address" in text
 
 

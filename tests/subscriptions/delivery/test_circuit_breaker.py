@@ -44,7 +44,7 @@ def command(capsys, *args, **options):
 
 def test_command_stops_and_resumes_sending(outbox, capsys, clock):
     letter()
-    sentence = "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada."
+    sentence = "Sending was stopped at 12:00 UTC on 1 June 2026 by Ada."
     assert sentence in command(capsys, "stop", by="Ada")
     clock.now = NOW + MINUTE
     assert sentence in command(capsys, "stop", by="Grace")  # The first stop counts.
@@ -67,7 +67,7 @@ def test_command_names_its_user_by_default(capsys, monkeypatch):
 
 def test_command_without_arguments_prints_the_state_only(capsys):
     letter(next_try_at=NOW + MINUTE)
-    assert "1 queued: the first is due on 1 June 2026 at 12:01 UTC" in command(capsys)
+    assert "1 queued: the first is due at 12:01 UTC on 1 June 2026" in command(capsys)
     letter()
     letter(next_try_at=NOW - 5 * MINUTE)
     letter(state="uncertain", next_try_at=NOW + 15 * MINUTE)
@@ -83,7 +83,7 @@ def test_command_prints_why_the_breaker_opened_and_next_retry(capsys):
     circuit_breaker.open("auth", "535 5.7.8 bad credentials", NOW + MINUTE)
     out = command(capsys)
     who = "The mail server refuses user or password (2 times in a row)"
-    assert f"{who}: 535 5.7.8 bad credentials. Next attempt on 1 June 2026 at 12:06" in out
+    assert f"{who}: 535 5.7.8 bad credentials. Next attempt at 12:06" in out
 
 
 # ---- The panel
@@ -105,7 +105,7 @@ def test_stop_button_asks_on_a_page_and_returns(panel, outbox):
     worker.deliver_due(lambda: NOW)
     assert outbox() == []
     text = text_of(panel.get(reverse(PAGE)))
-    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by you." in text
+    assert "Sending was stopped at 12:00 UTC on 1 June 2026 by you." in text
     assert LogEntry.objects.get().get_change_message() == "Sending stopped."
 
 
@@ -142,7 +142,7 @@ def test_index_page_warns_that_sending_is_stopped(panel):
     assert "The mail server offers no secure connection: certificate" in text
     circuit_breaker.stop("Ada", NOW)
     text = text_of(panel.get(reverse("admin:index")))
-    assert "Sending was stopped on 1 June 2026 at 12:00 UTC by Ada. When it may go on" in text
+    assert "Sending was stopped at 12:00 UTC on 1 June 2026 by Ada. When it may go on" in text
     assert "Resume sending" in text
 
 
@@ -159,7 +159,7 @@ def test_letter_page_describes_its_state(panel, fields, sentence):
 
 def test_waiting_letter_shows_what_it_waits_for():
     waiting = letter("reader@example.org", next_try_at=NOW + MINUTE)
-    assert status.describe(waiting, NOW) == "It will be tried on 1 June 2026 at 12:01 UTC."
+    assert status.describe(waiting, NOW) == "It will be tried at 12:01 UTC on 1 June 2026."
     circuit_breaker.open("unreachable", "no route", NOW)
     assert "is unreachable" in status.describe(waiting, NOW)
     circuit_breaker.stop("Ada", NOW)
