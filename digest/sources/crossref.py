@@ -6,7 +6,7 @@ work makes no new paper, and a day can be read again.
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -109,7 +109,7 @@ class Crossref:
             papers_by_day, updates, errors = self._parse(works, start, end)
             # Stored first: then articles are known to be of these preprints.
             yield Batch(updates, cursor=str(start))
-            notes = self._add_abstracts(web, papers_by_day.values())
+            notes = self._add_abstracts(web, papers_by_day, today)
             if missing := max(total - len(works), 0):
                 notes.append(f"Of {total:,} works from {start} to {end}, {missing:,} did not come.")
             next_start = end + ONE_DAY
@@ -196,14 +196,18 @@ class Crossref:
                 errors.append(f"a work is not in Crossref's form ({type(error).__name__})")
         return papers_by_day, updates, errors
 
-    def _add_abstracts(self, web, groups: Iterable[dict[str, Record]]) -> list[str]:
-        """Add missing abstracts of Europe PMC, then of OpenAlex. Return errors as notes."""
+    def _add_abstracts(self, web, papers_by_day, today) -> list[str]:
+        """Add missing abstracts of Europe PMC, then of OpenAlex. Return errors as notes.
+
+        OpenAlex is days late, so it is asked for works of two days ago.
+        """
         notes: list[str] = []
         look_ups = 0
-        for papers in groups:
+        for day, papers in papers_by_day.items():
             notes += journals.add_abstracts(web, papers, self.abstracts_from)
             for key, record in papers.items():
-                if not record.doi or record.abstract or look_ups == MAX_LOOK_UPS:
+                is_missing = record.doi and not record.abstract and day <= today - LATE
+                if not is_missing or look_ups == MAX_LOOK_UPS:
                     continue
                 look_ups += 1
                 try:
