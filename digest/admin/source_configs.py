@@ -5,7 +5,7 @@ import logging
 import re
 import tomllib
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 from django import forms
@@ -72,6 +72,10 @@ class ArchivesField(CategoriesField):
 class SourceForm(forms.ModelForm):
     categories = ArchivesField(required=False, help_text="Such as cs, math.GT. None: all archives.")
 
+    class Meta:
+        model = SourceConfig
+        fields = ["title", "crossref_ids", "feed_url", "completes", "is_on"]
+
     def clean_feed_url(self):
         url = self.cleaned_data["feed_url"]
         if not url:
@@ -101,16 +105,6 @@ class SourceForm(forms.ModelForm):
         if is_journal and not (self.errors or data["feed_url"] or data["crossref_ids"]):
             self.add_error("feed_url", "A journal needs ISSNs, DOI prefixes or a feed.")
         return data
-
-
-class JournalForm(SourceForm):
-    """A journal of a list."""
-
-    categories = None
-
-    class Meta:
-        model = SourceConfig
-        fields = ["title", "feed_url", "crossref_ids", "completes", "is_on"]
 
 
 @admin.register(SourceConfig)
@@ -204,7 +198,7 @@ class SourceConfigAdmin(BaseModelAdmin):
 
     def _add_chosen(self, request, chosen):
         """Add the journals in these JSON texts. Tell which were not, and why."""
-        count = 0
+        added = 0
         for text in chosen:
             form = _form_of(text)
             if form.is_valid():
@@ -212,11 +206,11 @@ class SourceConfigAdmin(BaseModelAdmin):
                 config.name = _unused_name(config.title)
                 config.save()
                 self.log_addition(request, config, "Added in a list.")
-                count += 1
+                added += 1
             else:
                 errors = " ".join(chain.from_iterable(form.errors.values()))
                 self.message_user(request, f"{form.data.get('title')}: {errors}", messages.ERROR)
-        text = f"Added: {count}. Their first papers are being fetched."
+        text = f"Added: {added}. Their first papers are being fetched."
         self.message_user(request, text, messages.SUCCESS)
         transaction.on_commit(lambda: enqueue(tasks.harvest_due_sources))
         return redirect(LIST)
@@ -290,7 +284,7 @@ def _form_of(text):
         fields = {name: str(value) for name, value in json.loads(text).items()}
     except (AttributeError, ValueError):
         fields = {}
-    return JournalForm(fields | {"completes": True, "is_on": True})
+    return SourceForm(fields | {"completes": True, "is_on": True})
 
 
 def _last_run(config):
@@ -302,5 +296,6 @@ def _unused_name(title):
     slug = slugify(title)[: MAX_NAME_LENGTH - 2].strip("-") or "feed"
     used_names = {*registry.SOURCES, *SourceConfig.objects.values_list("name", flat=True)}
     used_names |= set(Harvest.objects.order_by().values_list("source", flat=True).distinct())
-    names = [slug, *(f"{slug}{number}" for number in range(2, 100))]
+    numbers = map(str, count(2))
+    names = chain([slug], (f"{slug[: MAX_NAME_LENGTH - len(n)]}{n}" for n in numbers))
     return next(name for name in names if name not in used_names)

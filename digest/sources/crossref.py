@@ -6,7 +6,7 @@ work makes no new paper, and a day can be read again.
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -92,7 +92,7 @@ class Crossref:
         self.filters = [f"{'prefix' if PREFIX.fullmatch(one) else 'issn'}:{one}" for one in ids]
 
     def harvest(self, web: Web, *, today: date, since: date | None, cursor: str) -> Iterator[Batch]:
-        """Yield a batch for each day of registration that has works.
+        """Yield updates of known papers, and a batch for each day of registration.
 
         A cursor is the first day that was not read. A list that can't be read is noted in the
         coverage of its last day, and read again by the next run.
@@ -108,8 +108,8 @@ class Crossref:
                 raise
             papers_by_day, updates, errors = self._parse(works, start, end)
             # Stored first: then articles are known to be of these preprints.
-            yield Batch(updates, errors, cursor=str(start))
-            notes = self._add_abstracts(web, papers_by_day.values())
+            yield Batch(updates, cursor=str(start))
+            notes = self._add_abstracts(web, papers_by_day, today)
             if missing := max(total - len(works), 0):
                 notes.append(f"Of {total:,} works from {start} to {end}, {missing:,} did not come.")
             next_start = end + ONE_DAY
@@ -120,7 +120,7 @@ class Crossref:
                     yield Batch(papers, cursor=str(start), day=day, state="fresh")
                 else:
                     state, note = "incomplete" if missing else "fresh", " ".join(notes)
-                    yield Batch(papers, [], next_cursor, day, "", state, note, missing)
+                    yield Batch(papers, errors, next_cursor, day, "", state, note, missing)
             start = next_start
 
     def latest(self, web: Web, today: date) -> Batch:
@@ -141,19 +141,17 @@ class Crossref:
                 rows = [_message(web.get(f"{self.base}/journals/{text}"))]
             else:
                 params = {"query": text, "rows": str(MAX_FOUND)}
-                rows = _message(web.get(f"{self.base}/journals", params))["items"]
-            found = [(records.clean(row["title"], 200), row["ISSN"]) for row in rows]
+                rows = _message(web.get(f"{self.base}/journals", params)).get("items") or []
         except Refused as error:
             if error.status == 404:
                 return []
             raise
-        except UNREADABLE:
-            raise MalformedFeed("Crossref sent JSON, but no journals") from None
-        titles_and_ids = []
-        for title, issns in found:
-            with suppress(ValueError):
-                titles_and_ids.append((title, ", ".join(parse_ids(" ".join(issns)))))
-        return [(title, ids) for title, ids in titles_and_ids if ids]
+        found = []
+        for row in rows:
+            with suppress(*UNREADABLE):
+                ids = ", ".join(parse_ids(" ".join(row["ISSN"])))
+                found.append((records.clean(row["title"], 200), ids))
+        return [(title, ids) for title, ids in found if ids]
 
     def _works(self, web, start, end):
         """Return the works that were registered on these days, and how many there are."""
@@ -164,7 +162,7 @@ class Crossref:
             for row in rows:  # Rows may come twice, as the order changes.
                 is_work = isinstance(row, dict) and "DOI" in row
                 works[str(row["DOI"]) if is_work else repr(row)] = row
-            if len(rows) < ROWS or not isinstance(mark, str):
+            if not rows or len(works) >= total or not isinstance(mark, str):
                 break
         return list(works.values()), total
 
@@ -198,14 +196,18 @@ class Crossref:
                 errors.append(f"a work is not in Crossref's form ({type(error).__name__})")
         return papers_by_day, updates, errors
 
-    def _add_abstracts(self, web, groups: Iterable[dict[str, Record]]) -> list[str]:
-        """Add missing abstracts of Europe PMC, then of OpenAlex. Return errors as notes."""
+    def _add_abstracts(self, web, papers_by_day, today) -> list[str]:
+        """Add missing abstracts of Europe PMC, then of OpenAlex. Return errors as notes.
+
+        OpenAlex is days late, so it is asked for works of two days ago.
+        """
         notes: list[str] = []
         look_ups = 0
-        for papers in groups:
+        for day, papers in papers_by_day.items():
             notes += journals.add_abstracts(web, papers, self.abstracts_from)
             for key, record in papers.items():
-                if not record.doi or record.abstract or look_ups == MAX_LOOK_UPS:
+                is_missing = record.doi and not record.abstract and day <= today - LATE
+                if not is_missing or look_ups == MAX_LOOK_UPS:
                     continue
                 look_ups += 1
                 try:

@@ -46,14 +46,13 @@ def test_broken_work_is_told_and_loses_no_other(server, run, fields):
     assert sum(len(batch.errors) for batch in batches) == 1
 
 
-def test_openalex_adds_missing_abstract(server, run):
-    server.add(1, abstract=None)
-    server.add(2, abstract=None)
-    server.abstracts["10.1103/bread.1"] = "It rises where the oven is warm and it falls"
-    assert [record.abstract for record in found(run())] == [
-        "It rises where the oven is warm and it falls",
-        "",
-    ]
+def test_openalex_adds_abstract_after_two_days(server, run):
+    for number, age in enumerate((2, 2, 1)):
+        server.add(number, TODAY - age * DAY, abstract=None)
+        if number != 1:
+            server.abstracts[f"10.1103/bread.{number}"] = "It rises where it is warm and it falls"
+    abstracts = [record.abstract for record in found(run())]
+    assert abstracts == ["It rises where it is warm and it falls", "", ""]
 
 
 # ---- Lists
