@@ -232,6 +232,13 @@ def test_unconfirmed_orcid_delays_first_digest(server, papers):
     assert plan.plan(NOW).letters == 1
 
 
+def test_known_texts_do_not_wait_for_service(server):
+    adding("2001.00001")
+    adding(f"On roads | {ROADS}", email="b@example.org")
+    server.answers.append(DOWN)
+    assert read(server) == 1
+
+
 def test_deleting_an_entry_brings_no_further_look_ups(server):
     someone = adding(*(f"2001.{n:05}" for n in range(added_papers.MAX_A_DAY)))
     read(server)

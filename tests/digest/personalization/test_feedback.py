@@ -332,6 +332,14 @@ def test_only_latest_feedback_is_learned(world, monkeypatch):
     assert "atom" not in words_of(someone)
 
 
+def test_learning_survives_concurrently_deleted_paper(world):
+    gone, remaining = world["roads"][:2]
+    someone = subscriber()
+    say(someone, "more", gone, remaining)
+    with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
+        assert feedback.learn(NOW + DAY) == 1
+
+
 def test_feedback_during_fit_is_learned_next_time(world):
     someone = subscriber()
     say(someone, "more", world["roads"][0])

@@ -50,6 +50,8 @@ def test_removed_word_stays_removed(client, someone, clock, world):
     feedback.learn(NOW + DAY + ReaderModel.MAX_FIT_AGE + SECOND)
     assert second in words_of(someone)
     assert heaviest not in words_of(someone)
+    someone.learns = False
+    assert profiles_of([someone])[0].learned is None
 
 
 def test_learned_page_announces_each_change(client, someone):

@@ -18,7 +18,7 @@ from digest.planning import plan as planning
 from digest.planning import selection, spacing
 from digest.planning.due import DueSubscriber
 from subscriptions import schedule
-from subscriptions.actions import signup
+from subscriptions.actions import preferences, signup
 from subscriptions.delivery import queue, suppress
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
@@ -90,11 +90,12 @@ def test_sqlite_reads_sent_papers_by_subscriber_after_analyze():
 ENDS = [
     lambda subscriber: signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW),
     lambda subscriber: suppress.after_complaint(subscriber.pk, "abuse", NOW),
+    lambda subscriber: preferences.change(subscriber, None, {"hour": 20}, now=NOW),
 ]
 
 
-@pytest.mark.parametrize("end", ENDS, ids=["unsubscribed", "complained"])
-def test_subscriber_leaving_after_ranking_gets_no_digest(end):
+@pytest.mark.parametrize("end", ENDS, ids=["unsubscribed", "complained", "changed"])
+def test_subscriber_who_left_or_changed_after_ranking_gets_no_digest(end):
     subscriber = make.subscriber()
     dues = ranked(subscriber)
     end(subscriber)

@@ -28,6 +28,7 @@ def restored():
 
 
 def test_lost_days_and_waiting_emails_count_as_sent(restored, outbox, capsys, clock):
+    assert plan.plan(NOW).letters == 0  # Sending is stopped.
     call_command("sending", "skip", since=SINCE)
     assert "3 digests that came due since, and 1 waiting email" in capsys.readouterr().out
     circuit_breaker.resume("Ada", NOW)

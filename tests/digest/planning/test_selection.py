@@ -53,16 +53,17 @@ def test_late_papers_are_in_next_digest_once(subscriber):
 
 def test_imported_archive_makes_no_paper_new(subscriber, settings):
     settings.RANKING = {"cut": 0.05}  # So low that it would be missed, if it was new.
-    old = stored("Graph networks of roads", NOW + HOUR, TODAY - 40 * DAY)
-    recent = stored("Graph networks of cars", NOW + HOUR, TODAY - 20 * DAY)
-    someone = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
+    old, recent = (
+        stored(f"Graph networks of {age}", NOW + HOUR, TODAY - age * DAY) for age in (40, 20)
+    )
+    other = make.subscriber(interests="graph networks", next_due_at=NOW + DAY)
     plan_and_send(NOW + DAY)
-    assert not Pick.objects.filter(paper=old).exists()
-    assert [pick.subscriber for pick in Pick.objects.filter(paper=recent)] == [subscriber]
-    assert someone.digests.get().picks.count() == 2  # The first digest: of NEW_DAYS.
+    assert not days_of(old)
+    assert days_of(recent) == [TODAY + DAY]
+    assert other.digests.get().picks.count() == 2  # The first digest: of NEW_DAYS.
     stored("Graph networks of towns", NOW + 2 * DAY, TODAY + 2 * DAY)
     plan_and_send(NOW + 2 * DAY)
-    assert someone.digests.get(day=TODAY + 2 * DAY).picks.count() == 1  # Nor was it missed.
+    assert other.digests.get(day=TODAY + 2 * DAY).picks.count() == 1  # Nor was it missed.
 
 
 # ---- Groups
