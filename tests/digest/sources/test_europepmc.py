@@ -13,7 +13,7 @@ from tests.factories.harvests import FixedAnswer, found, harvesting, serving
 from tests.helpers.data_files import cases
 from tests.servers.daily_lists import DAY, TODAY
 from tests.servers.europepmc import QUERY, EuropePmcServer, row
-from tests.servers.loopback import USUAL, says
+from tests.servers.loopback import DOWN, USUAL, says
 
 CASES = cases("europepmc")
 
@@ -129,6 +129,15 @@ def test_too_long_list_is_cut_off(server, run, monkeypatch):
     _, second, *_, last = run(since=TODAY - DAY, phrases=phrases)
     assert (second.missing, last.day, last.state) == (0, TODAY, "empty")
     assert second.note == f"Of 210 papers of {TODAY - DAY}, 10 were not read: they are too many"
+
+
+def test_interrupted_run_continues_at_its_query(server, run):
+    fill(server, 150)
+    options = {"phrases": [f"paper {letter * 1000}" for letter in "xy"], "since": TODAY}
+    server.answers.extend([USUAL] * 3 + [DOWN] * 4)
+    batches, _ = run.cut_off(**options)
+    batches += run(cursor=batches[-1].cursor, **options)
+    assert (len(server.asked), len(found(batches))) == (4 + 4, 300)
 
 
 def test_cursor_of_other_topics_starts_over(server, run):
