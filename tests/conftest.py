@@ -45,6 +45,8 @@ LONG = (
     "faults/ subscriptions/delivery/ test_processes digest/ranking/ digest/planning/ test_browser"
 )
 LONGEST = tuple(f"tests/{name}" for name in LONG.split())
+#: Of pages and texts. Their queries are run on PostgreSQL by the crawls of all pages.
+PAGES = tuple(f"tests/{name}/" for name in ("config", "digest/letters", "digest/views"))
 #: What lets a test use the database.
 DATABASE = {"django_db_setup", "db", "transactional_db"}
 
@@ -63,7 +65,8 @@ def pytest_collection_modifyitems(items):
     """Let run once what is the same on every database, and what takes longest come first."""
     for item in items:
         uses_database = item.get_closest_marker("django_db") or DATABASE & set(item.fixturenames)
-        if not uses_database or "chromium" in item.fixturenames:
+        is_page = item.nodeid.startswith(PAGES)
+        if not uses_database or is_page or "chromium" in item.fixturenames:
             item.add_marker(services.once)
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 

@@ -2,14 +2,12 @@
 
 from collections import Counter
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import get_content_type_for_model
-from django.db.models import Case, Count, Max, Value, When
-from django.db.models.functions import Concat, Left, StrIndex
+from django.db.models import Count, Max
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -19,6 +17,7 @@ from digest.admin.links import url_if_allowed
 from digest.admin.sources import harvest_badge
 from digest.admin.topics import FIELDS_PERMISSIONS, FieldsForm
 from digest.models import DailyCount, FittedModel, Harvest, Paper
+from digest.numbers import counted
 from digest.operations import alarms, health
 from digest.operations.checks.service import LOCAL_HOSTS
 from digest.papers import coverage, registry, summaries
@@ -34,31 +33,23 @@ def dashboard(request, context):
     """Add what happened today to the context of the panel's first page (settings.UNFOLD)."""
     now = timezone.now()
     user = request.user
-    makers = {
-        "digest.view_harvest": {"sources": _sources_card},
-        "digest.view_figures": {
-            "subscribers": _subscribers_card,
-            "letters": _letters_card,
-            "leavers": _leavers_card,
-        },
-        "digest.view_paper": {"papers": _papers_card},
-        "digest.view_fittedmodel": {"ranking": _ranking_card},
-    }
-    cards: dict[str, Any] = {}
-    for permission, makers_of_cards in makers.items():
-        if user.has_perm(permission):
-            cards |= {name: make(now) for name, make in makers_of_cards.items()}
-    for card in cards.values():
-        for row in card["rows"]:
-            row["url"] = url_if_allowed(user, row["url"])
-    context |= {"title": "Today"} | cards
+    cards = []
+    for title, permission, card_of in CARDS:
+        if user.has_perm(f"digest.view_{permission}"):
+            text, rows = card_of(now)
+            for row in rows:
+                row["url"] = url_if_allowed(user, row["url"])
+            cards.append({"title": title, "text": text, "rows": rows})
+    context |= {"title": "Today", "cards": cards}
+    if user.has_perm("digest.view_harvest"):
+        fetches = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
+        context["fetched"] = fetches.select_related("user").first()
     if user.has_perm("digest.view_alarm"):
         context["problems"] = [_problem(user, finding) for finding in alarms.find(now)]
     if user.has_perms(FIELDS_PERMISSIONS):
         context |= _first_steps(request)
     if user.has_perm("digest.view_figures"):
-        context |= _plots(request, timezone.localdate(now), cards)
-    context["may_see"] = not context.keys().isdisjoint([*cards, "problems", "steps"])
+        context |= _plots(request, timezone.localdate(now))
     return context
 
 
@@ -83,25 +74,19 @@ def _first_steps(request):
 
 def _problem(user, finding):
     """Return what is wrong, with a button if the user may press it."""
-    button = finding.check.button
-    if button is None:
-        return {"text": finding.text}
-    url = reverse(f"admin:{button.page}") + button.query.format(finding.subject)
-    asks = not button.page.endswith("_changelist")
-    url = url_if_allowed(user, url)
-    return {"text": finding.text, "words": button.words, "url": url, "asks": asks}
+    button, url = finding.check.button, ""
+    if button:
+        url = reverse(f"admin:{button.page}") + button.query.format(finding.subject)
+    return {"text": finding.text, "button": button, "url": url_if_allowed(user, url)}
 
 
-def _plots(request, today, cards):
-    """Return the charts of the requested period, with links to lists that the user may see.
-
-    Today's columns have the numbers of the cards, so that the page has no two counts of one thing.
-    """
-    period = charts.parse_period(request.GET.get("days"))
-    day_counts = {name: cards[name]["counts"] for name in ("subscribers", "letters")}
-    plots = charts.plots_of(period, today, day_counts)
+def _plots(request, today):
+    """Return the charts of the requested period, with links to lists that the user may see."""
+    asked = request.GET.get("days")
+    period = asked if asked in charts.PERIODS else "30"
+    plots = charts.charts_of(int(period), today)
     return {
-        "plots": [(plot, url_if_allowed(request.user, plot.kind.url)) for plot in plots],
+        "plots": [(plot, url_if_allowed(request.user, plot["url"])) for plot in plots],
         "periods": charts.PERIODS,
         "period": period,
         "today": today,
@@ -110,25 +95,26 @@ def _plots(request, today, cards):
 
 
 def _sources_card(now):
-    """Return arXiv's newest list, the last run of each source, and who last fetched by hand."""
-    last_runs, receipt = health.last_harvests(), coverage.receipt(now)
+    """Return arXiv's newest list and the last run of each source."""
+    last_runs = health.last_harvests()
     titles = registry.titles(last_runs)
     rows = [_source_row(titles[source], run, now) for source, run in last_runs.items()]
-    summary = "Last run of each source"
-    if receipt is not None:
-        is_complete, day = receipt.is_verified, date_format(receipt.day)
-        url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv"
-        url += f"&day_from={receipt.day}&day_to={receipt.day}"
-        state = badge("complete", "good") if is_complete else badge("incomplete", "held")
-        rows.insert(0, _row(state, "Coverage", url))
-        summary = f"arXiv, {day}: {receipt.announced:,} papers announced, {receipt.had:,} stored"
-        summary += "" if is_complete else " so far"
-        if not (receipt.announced or is_complete):  # Their number is unknown.
-            summary = f"arXiv's list of {day} has not arrived"
-    elif "arxiv" in registry.enabled():
-        summary = f"arXiv's list of {date_format(coverage.expected_day(now))} was not fetched yet"
-    log_entries = LogEntry.objects.filter(content_type=get_content_type_for_model(Harvest))
-    return {"text": summary, "rows": rows, "fetched": log_entries.select_related("user").first()}
+    receipt = coverage.receipt(now)
+    if receipt is None:
+        if "arxiv" not in last_runs:
+            return "Last run of each source", rows
+        day = date_format(coverage.expected_day(now))
+        return f"arXiv's list of {day} was not fetched yet", rows
+    url = f"{reverse('admin:digest_coverage_changelist')}?source=arxiv"
+    url += f"&day_from={receipt.day}&day_to={receipt.day}"
+    is_complete = receipt.is_verified
+    state = badge("complete", "good") if is_complete else badge("incomplete", "held")
+    rows.insert(0, _row(state, "Coverage", url))
+    day = date_format(receipt.day)
+    if not (receipt.announced or is_complete):  # Their number is unknown.
+        return f"arXiv's list of {day} has not arrived", rows
+    text = f"arXiv, {day}: {receipt.announced:,} papers announced, {receipt.had:,} stored"
+    return text + ("" if is_complete else " so far"), rows
 
 
 def _source_row(source, run, now):
@@ -143,30 +129,24 @@ def _subscribers_card(now):
     counts = Subscriber.objects.count_by_state(now)
     url = reverse("admin:subscriptions_subscriber_changelist") + "?state="
     rows = [_row(badge(state, TONES[state]), count, url + state) for state, count in counts.items()]
-    count = sum(counts.values())
-    summary = f"{count:,} address{'' if count == 1 else 'es'}"
-    return {"text": summary, "rows": rows, "counts": counts}
+    return counted(sum(counts.values()), "address", "addresses"), rows
 
 
 def _letters_card(now):
     """Return the letters created on this day (UTC), by state and the beginning of the reason."""
-    reason_start = Left("reason", StrIndex(Concat("reason", Value(":")), Value(":")) - 1)
-    # Accepted letters have no reason: to look for it would double the time.
-    reason_start = Case(When(state=Letter.State.ACCEPTED, then=Value("")), default=reason_start)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     letters = db.rows_since(Letter, "created_at", midnight)
-    groups = list(letters.values_list("state", reason_start).annotate(Count("pk")))
-    order = list(Letter.State)
-    groups.sort(key=lambda group: (order.index(group[0]), group[1]))
+    counts: Counter[tuple[str, str]] = Counter()
+    for state, reason, count in letters.values_list("state", "reason").annotate(Count("pk")):
+        counts[state, reason.partition(":")[0]] += count
     url, rows = reverse("admin:subscriptions_letter_changelist"), []
-    counts: Counter[str] = Counter()
-    for state, reason, count in groups:
-        counts[state] += count
+    order = Letter.State.values
+    for state, reason in sorted(counts, key=lambda key: (order.index(key[0]), key[1])):
         label = Letter.State(state).label
         note = "" if reason == label else reason
-        rows.append(_row(badge(label, TONES[state]), count, f"{url}?state__exact={state}", note))
-    summary = f"{counts.total():,} of all kinds since 00:00 UTC"
-    return {"text": summary, "rows": rows, "counts": counts}
+        name = badge(label, TONES[state])
+        rows.append(_row(name, counts[state, reason], f"{url}?state__exact={state}", note))
+    return f"{counts.total():,} of all kinds since 00:00 UTC", rows
 
 
 def _papers_card(now):
@@ -181,18 +161,16 @@ def _papers_card(now):
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
-    latest_text = date_format(latest.day) if latest else "none yet"
-    return {"text": f"Latest papers: {latest_text}", "rows": rows}
+    return f"Latest papers: {date_format(latest.day) if latest else 'none yet'}", rows
 
 
 def _ranking_card(now):
     url, model = reverse("admin:subscriptions_topic_changelist"), FittedModel.objects.first()
     topics = _row("Built-in topics", Topic.objects.curated().count(), url)
     if model is None:
-        return {"text": "No model yet. The first import makes one.", "rows": [topics]}
+        return "No model yet. The first import makes one.", [topics]
     rows = [_row("Papers indexed", model.documents), _row("Terms", model.terms), topics]
-    fitted = date_format(model.fitted_at, "DATETIME_FORMAT")
-    return {"text": f"Model fitted on {fitted}", "rows": rows}
+    return f"Model fitted on {date_format(model.fitted_at, 'DATETIME_FORMAT')}", rows
 
 
 def _leavers_card(now):
@@ -210,9 +188,20 @@ def _leavers_card(now):
     for cause, count in suppressed_subscribers.values_list("suppressed_by").annotate(Count("pk")):
         label = Subscriber.Suppression(cause).label
         rows.append(_row(badge(label, "bad"), count, f"{url}?suppressed_by__exact={cause}"))
-    return {"text": f"Last {LEAVERS_DAYS} days, by reason", "rows": rows}
+    return f"Last {LEAVERS_DAYS} days, by reason", rows
 
 
 def _row(name, count, url="", note=""):
     count = f"{count:,}" if isinstance(count, int) else count
     return {"name": name, "count": count, "url": url, "note": note}
+
+
+#: Title, permission to view, and the function of the current time that returns text and rows.
+CARDS = [
+    ("Today's papers", "harvest", _sources_card),
+    ("Subscribers", "figures", _subscribers_card),
+    ("Emails today", "figures", _letters_card),
+    ("Papers", "paper", _papers_card),
+    ("Ranking", "fittedmodel", _ranking_card),
+    ("Unsubscribes and blocks", "figures", _leavers_card),
+]

@@ -1,18 +1,21 @@
 """Admin pages for sources: their state, a switch, a trial, and feeds of journals."""
 
+import json
 import logging
 import re
 import tomllib
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Sum
 from django.http import Http404
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -20,16 +23,21 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from digest import tasks
+from digest.admin import journals
+from digest.admin.journals import JournalsForm
 from digest.admin.sources import harvest_badge
 from digest.admin.topic_preview import CategoriesField
 from digest.http import addresses, client
 from digest.models import Harvest, SourceConfig
 from digest.papers import harvest, registry
+from digest.sources import crossref
 from digest.sources.arxiv import taxonomy
 from digest.sources.base import MalformedFeed
+from digest.sources.crossref import Crossref
+from digest.sources.journal_lists import Journal
 from digest.topics import starter_topics
 from subscriptions.admin.base import BaseModelAdmin
 from subscriptions.admin.widgets import badge, link, min_width
@@ -37,11 +45,16 @@ from subscriptions.tasks import enqueue
 
 logger = logging.getLogger(__name__)
 
-MAX_TRIAL_PAPERS = 5
+MAX_TRIAL_PAPERS = 10
 MAX_NAME_LENGTH = 14  # The name of a lease has up to 6 more characters.
 RATE_DAYS = 7
+LIST = "admin:digest_sourceconfig_changelist"
 FIXED_TEXT = "Fixed by {} in the environment."
 UNTRIED_TEXT = "Not yet tried with the real service: please report what you see."
+QUESTION = "Which journals? Each is shown with its latest papers before it is added."
+CONSEQUENCE = (
+    "ISSNs and DOI prefixes are read from Crossref, which loses nothing between two readings."
+)
 #: What an error says -> what to do.
 REMEDIES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
@@ -62,7 +75,7 @@ class SourceForm(forms.ModelForm):
     def clean_feed_url(self):
         url = self.cleaned_data["feed_url"]
         if not url:
-            raise forms.ValidationError("A source needs the address of its feed.")
+            return url
         try:
             addresses.check(url, settings.ALLOWED_PRIVATE_HOSTS)
         except client.Refused as error:
@@ -71,31 +84,63 @@ class SourceForm(forms.ModelForm):
             raise forms.ValidationError("Another source has this feed.")
         return url
 
+    def clean_crossref_ids(self):
+        try:
+            ids = crossref.parse_ids(self.cleaned_data["crossref_ids"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+        others = SourceConfig.objects.exclude(crossref_ids="").exclude(pk=self.instance.pk)
+        for other in others:
+            if not set(ids).isdisjoint(crossref.parse_ids(other.crossref_ids)):
+                raise forms.ValidationError(f"{other} has this already.")
+        return ", ".join(ids)
+
+    def clean(self):
+        data = super().clean()
+        is_journal = "feed_url" in self.fields
+        if is_journal and not (self.errors or data["feed_url"] or data["crossref_ids"]):
+            self.add_error("feed_url", "A journal needs ISSNs, DOI prefixes or a feed.")
+        return data
+
+
+class JournalForm(SourceForm):
+    """A journal of a list."""
+
+    categories = None
+
+    class Meta:
+        model = SourceConfig
+        fields = ["title", "feed_url", "crossref_ids", "completes", "is_on"]
+
 
 @admin.register(SourceConfig)
 class SourceConfigAdmin(BaseModelAdmin):
     form = SourceForm
     list_display = ["title", "state", "last_run", "papers_a_day", "problem"]
     sortable_by = ["title"]
+    actions_list = ["add_journals"]
     readonly_fields = ["state", "fixed_categories", "last_run", "papers_a_day", "problem"]
     change_form_outer_after_template = "admin/digest/sourceconfig/acts.html"
 
     def get_urls(self):
         view = self.admin_site.admin_view(self.try_now)
         address = path("<path:object_id>/try/", view, name="digest_sourceconfig_try")
-        return [address, *super().get_urls()]
+        view = self.admin_site.admin_view(self.try_journal)
+        journal_address = path("try-journal/", view, name="digest_sourceconfig_try_journal")
+        return [address, journal_address, *super().get_urls()]
 
     def lookup_allowed(self, lookup, value, request):
         """Allow no filters: the address of a feed may have a token, which viewers don't see."""
         return False
 
     def has_delete_permission(self, request, obj=None):
-        """Only a feed can be deleted. Its papers stay."""
-        return bool(obj and obj.feed_url) and super().has_delete_permission(request, obj)
+        """Only a journal can be deleted. Its papers stay."""
+        return bool(obj and obj.is_journal) and super().has_delete_permission(request, obj)
 
     def get_fieldsets(self, request, obj=None):
-        if obj is None or obj.feed_url:
-            fields, is_tried = ["title", "feed_url", "completes", "is_on"], obj is None
+        if obj is None or obj.is_journal:
+            fields = ["title", "crossref_ids", "feed_url", "completes", "is_on"]
+            is_tried = obj is None
             if not self.has_change_permission(request, obj):
                 fields.remove("feed_url")  # It may have a token.
         else:
@@ -133,24 +178,71 @@ class SourceConfigAdmin(BaseModelAdmin):
             raise PermissionDenied
         if source_config is None:
             raise Http404
-        papers = []
-        try:
-            batch = harvest.first_batch(registry.source_named(source_config.name), timezone.now())
-            papers = [record for record in batch.records if record.title][:MAX_TRIAL_PAPERS]
-            problem = "" if papers or not batch.note else with_remedy(batch.note)
-        except (client.Unavailable, client.Refused, MalformedFeed) as error:
-            problem = with_remedy(str(error))
-        except Exception as error:
-            problem = with_remedy(f"it failed with {type(error).__name__}")
-            logger.exception("Trying %s failed", source_config.name)
+        papers, problem = _try(registry.source_named(source_config.name))
         context = {"original": source_config, "papers": papers, "problem": problem}
         context["title"] = f"Trial of {source_config}"
         return self.render_page(request, "admin/digest/sourceconfig/tried.html", **context)
 
+    @action(
+        description="Add journals", url_path="journals", permissions=["add"], icon="library_add"
+    )
+    def add_journals(self, request):
+        """Ask for journals, show them with a trial each, and add the chosen ones."""
+        if chosen := request.POST.getlist("chosen"):
+            return self._add_chosen(request, chosen)
+        form = JournalsForm(request.POST or None, request.FILES or None)
+        context = {"title": "Find journals", "back": resolve_url(LIST), "variant": "primary"}
+        if not form.is_valid():
+            return self.render_page(
+                request, form=form, question=QUESTION, consequence=CONSEQUENCE, **context
+            )
+        source = Crossref("", "", [])
+        rows = list(journals.rows(form.journals, source, harvest.trial_web(source)))
+        rows = [row._replace(problem=row.problem and with_remedy(row.problem)) for row in rows]
+        template = "admin/digest/sourceconfig/journals.html"
+        return self.render_page(request, template, rows=rows, **context | {"title": "Add journals"})
+
+    def _add_chosen(self, request, chosen):
+        """Add the journals in these JSON texts. Tell which were not, and why."""
+        count = 0
+        for text in chosen:
+            form = _form_of(text)
+            if form.is_valid():
+                config = form.save(commit=False)
+                config.name = _unused_name(config.title)
+                config.save()
+                self.log_addition(request, config, "Added in a list.")
+                count += 1
+            else:
+                errors = " ".join(chain.from_iterable(form.errors.values()))
+                self.message_user(request, f"{form.data.get('title')}: {errors}", messages.ERROR)
+        text = f"Added: {count}. Their first papers are being fetched."
+        self.message_user(request, text, messages.SUCCESS)
+        transaction.on_commit(lambda: enqueue(tasks.harvest_due_sources))
+        return redirect(LIST)
+
+    @method_decorator(require_POST)
+    def try_journal(self, request):
+        """Answer with the latest papers of a journal that is not stored."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = _form_of(request.POST.get("journal", ""))
+        if is_valid := form.is_valid():
+            form.instance.completes = False  # It would take longer than an operator waits.
+            papers, problem = _try(registry.journal(form.instance))
+        else:
+            papers, problem = [], " ".join(chain.from_iterable(form.errors.values()))
+        names = ("title", "feed_url", "crossref_ids")
+        journal = Journal(*(form.data.get(name, "") for name in names))
+        row = journals.Row(journal, bool(papers and request.POST.get("is_chosen")), problem)
+        context = {"row": row, "papers": papers, "is_tried": is_valid}
+        context["is_open"] = request.POST.get("is_open")
+        return render(request, "admin/digest/sourceconfig/journal.html", context)
+
     @display(description="State")
     def state(self, config):
         is_on = config.name in registry.enabled()
-        note = "" if settings.SOURCES is None or config.feed_url else FIXED_TEXT.format("SOURCES")
+        note = "" if settings.SOURCES is None or config.is_journal else FIXED_TEXT.format("SOURCES")
         return format_html("{} {}", badge("on", "good") if is_on else badge("off", "quiet"), note)
 
     @display(description="Categories")
@@ -177,6 +269,28 @@ class SourceConfigAdmin(BaseModelAdmin):
         if run is None or run.state != Harvest.State.FAILED:
             return ""
         return min_width(with_remedy(run.result.rpartition("Failed: ")[2]))
+
+
+def _try(source):
+    """Return the latest papers of a source, and what is wrong."""
+    try:
+        batch = harvest.first_batch(source, timezone.now())
+        papers = [record for record in batch.records if record.title][:MAX_TRIAL_PAPERS]
+        return papers, "" if papers or not batch.note else with_remedy(batch.note)
+    except (client.Unavailable, client.Refused, MalformedFeed) as error:
+        return [], with_remedy(str(error))
+    except Exception as error:
+        logger.exception("Trying %s failed", source.name)
+        return [], with_remedy(f"it failed with {type(error).__name__}")
+
+
+def _form_of(text):
+    """Return the form of a journal in JSON."""
+    try:
+        fields = {name: str(value) for name, value in json.loads(text).items()}
+    except (AttributeError, ValueError):
+        fields = {}
+    return JournalForm(fields | {"completes": True, "is_on": True})
 
 
 def _last_run(config):

@@ -4,7 +4,10 @@ from django.db import models
 
 
 class SourceConfig(models.Model):
-    """A source as operators set it in the panel: a built-in one, or the feed of a journal."""
+    """A source as operators set it in the panel: a built-in one, or a journal.
+
+    A journal is read from Crossref if it has `crossref_ids`, otherwise from its feed.
+    """
 
     name = models.SlugField(primary_key=True, max_length=20)
     title = models.CharField(max_length=200)
@@ -20,6 +23,14 @@ class SourceConfig(models.Model):
         default=True,
         help_text="Ask Crossref for authors and abstracts that the feed leaves out.",
     )
+    crossref_ids = models.CharField(
+        "ISSNs or DOI prefixes",
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Such as 2469-9950, 2469-9969, or 10.26434. Then Crossref is read, not the feed.",
+    )
 
     class Meta:
         verbose_name = "source"
@@ -27,6 +38,10 @@ class SourceConfig(models.Model):
 
     def __str__(self):
         return self.title
+
+    @property
+    def is_journal(self) -> bool:
+        return bool(self.feed_url or self.crossref_ids)
 
 
 class Harvest(models.Model):

@@ -83,16 +83,15 @@ def record(findings: Iterable[Finding], now) -> None:
         if finding.grade != "alarm":
             continue
         fields = {"text": finding.text[:500], "holds_until": now + finding.check.holds_for}
-        alarm, is_new = Alarm.objects.get_or_create(
+        alarm, is_new = Alarm.objects.update_or_create(
             name=finding.name,
             subject=finding.subject,
             ended_at=None,
-            defaults={"raised_at": now} | fields,
+            defaults=fields,
+            create_defaults=fields | {"raised_at": now},
         )
         if is_new:
             logger.error("[%s] %s", alarm.name, alarm.text)
-        else:
-            Alarm.objects.standing().filter(pk=alarm.pk).update(**fields)
 
 
 def end_expired(now) -> None:
@@ -158,11 +157,11 @@ def start_watching() -> None:
 
 
 def _watch_forever():
-    watcher = Watcher()
+    failure_count = 0
     sleep(random.uniform(0, MINUTE.total_seconds()))  # noqa: S311, so that not all processes check at the same time.
     while True:
         sleep(MINUTE.total_seconds())
-        watcher.check()
+        failure_count = watch_database(failure_count)
 
 
 def is_database_failure(error: BaseException | None) -> bool:
@@ -174,32 +173,28 @@ def is_database_failure(error: BaseException | None) -> bool:
     return is_away or type(error) is DatabaseError
 
 
-class Watcher:
-    """Watches repeatedly, and notices when the database does not answer.
+def watch_database(failure_count: int) -> int:
+    """Watch, and notice when the database does not answer. Raises nothing.
 
-    That is reported by each process, since they share nothing else.
+    That is reported by each process, since they share nothing else. Takes and returns how many
+    times in a row the database did not answer.
     """
+    try:
+        watch(clock.database_now())
+    except Exception as error:
+        if not is_database_failure(error):
+            logger.exception("Alarm checks failed")
+            return failure_count
+        if failure_count + 1 == MAX_FAILURES:
+            _notify_of_database(f"The database does not answer ({type(error).__name__}).")
+        return failure_count + 1
+    finally:
+        connection.close()
+    if failure_count >= MAX_FAILURES:
+        _notify_of_database("Resolved: the database answers again.")
+    return 0
 
-    def __init__(self):
-        self.failure_count = 0
 
-    def check(self) -> None:
-        """Watch once. Raises nothing."""
-        try:
-            watch(clock.database_now())
-            if self.failure_count >= MAX_FAILURES:
-                self._notify("Resolved: the database answers again.")
-            self.failure_count = 0
-        except Exception as error:
-            if not is_database_failure(error):
-                logger.exception("Alarm checks failed")
-                return
-            self.failure_count += 1
-            if self.failure_count == MAX_FAILURES:
-                self._notify(f"The database does not answer ({type(error).__name__}).")
-        finally:
-            connection.close()
-
-    def _notify(self, text):
-        logger.error("[database] %s", text)
-        send([f"[database] {text}"])
+def _notify_of_database(text):
+    logger.error("[database] %s", text)
+    send([f"[database] {text}"])

@@ -4,26 +4,23 @@ One row for each day (UTC) and measure. A run counts the days that may have chan
 counted, and those that were never counted. The counts contain no personal data.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, F, Min, Q, Sum, Value
+from django.db.models import Count, F, Q, Sum, Value
 from django.db.models.functions import Concat, Trim
 
 from digest.models import Coverage, DailyCount, Feedback, Harvest
 from subscriptions import db
 from subscriptions.models import Consent, Letter, LetterFact, Subscriber
 
-MAX_BACK = timedelta(days=366)
-MAX_DAYS_PER_RUN = 40  # The next run goes on.
-RECOUNT_AFTER = timedelta(hours=1)  # Until the day has settled.
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+MAX_BACK = 365 * DAY
 
 
-@dataclass(frozen=True)
-class Measure:
+class Measure(NamedTuple):
     """Something that is counted for each day.
 
     Attributes:
@@ -37,51 +34,31 @@ class Measure:
     settles: timedelta
     retention: str = ""
 
-    def is_due(self, day: date, counted_at: datetime | None, now: datetime) -> bool:
-        """Return whether a day that was counted at this time, or never, is to be counted."""
-        if self.retention and start_of_day(day) <= now - getattr(settings, self.retention):
-            return False  # Some of its rows may be deleted.
-        end = start_of_day(day) + DAY
-        if counted_at is None or now < end:
-            return True
-        return counted_at < end + self.settles and counted_at <= now - RECOUNT_AFTER
 
+def count_days(now: datetime) -> None:
+    """Count the days that may have changed, and those of the last year that were never counted.
 
-def start_of_day(day: date) -> datetime:
-    return datetime.combine(day, time.min, UTC)
-
-
-def count_days(now: datetime) -> int:
-    """Count the days that are due, the newest first. Return their number.
-
-    Days of the last year, back to the first day with any row.
+    Not those before the first consent, email or import, nor those whose rows may be deleted.
     """
-    rows = DailyCount.objects.filter(day__gt=now.date() - MAX_BACK)
-    counted_at = {(row.day, row.measure): row.counted_at for row in rows.defer("counts")}
-    day_count, today = 0, now.date()
-    first_day = max(min(_first_days(), default=today), today - MAX_BACK + DAY)
-    for days_ago in range((today - first_day).days + 1):
-        day = today - days_ago * DAY
-        due = [m for m in MEASURES if m.is_due(day, counted_at.get((day, m.name)), now)]
-        for measure in due:
-            counts = measure.count(start_of_day(day), start_of_day(day) + DAY)
-            defaults = {"counts": counts, "counted_at": now}
-            DailyCount.objects.update_or_create(defaults, day=day, measure=measure.name)
-        day_count += bool(due)
-        if day_count == MAX_DAYS_PER_RUN:
-            break
-    return day_count
-
-
-def _first_days() -> Iterator[date]:
-    """Yield the day of the first row of some tables."""
+    firsts: list[datetime] = []
     for model, field in [(Consent, "at"), (Letter, "created_at"), (Harvest, "started_at")]:
-        first = model.objects.order_by("pk").values_list(field, flat=True).first()
-        if first is not None:
-            yield first.date()
-    first = Coverage.objects.aggregate(day=Min("day"))["day"]
-    if first is not None:
-        yield first
+        firsts += model.objects.order_by("pk").values_list(field, flat=True)[:1]
+    today = datetime.combine(now.date(), time.min, UTC)
+    rows = DailyCount.objects.filter(day__gte=today - MAX_BACK)
+    counted_at = {(row.measure, row.day): row.counted_at for row in rows.defer("counts")}
+    for measure in MEASURES:
+        begin = max(min(firsts, default=now), now - MAX_BACK)
+        if measure.retention:
+            begin = max(begin, now - getattr(settings, measure.retention) + DAY)
+        begin = datetime.combine(begin.date(), time.min, UTC)
+        while begin <= now:
+            last_time = counted_at.get((measure.name, begin.date()))
+            end = begin + DAY
+            if last_time is None or last_time < end + measure.settles:
+                fields = {"counts": measure.count(begin, end), "counted_at": now}
+                key = {"day": begin.date(), "measure": measure.name}
+                DailyCount.objects.update_or_create(fields, **key)
+            begin = end
 
 
 # ---- What is counted
@@ -136,11 +113,7 @@ def _harvests(begin, end):
 def _coverage(begin, end):
     """Sum the papers that were announced for this day, and those that are missing, by source."""
     rows = Coverage.objects.filter(day=begin.date())
-    sums = _sum_by_source(rows, announced="announced", had="stored")
-    for source in {key.split()[0] for key in sums}:
-        announced, stored = sums.pop(f"{source} announced"), sums[f"{source} had"]
-        sums[f"{source} missing"] = max(announced - stored, 0)
-    return sums
+    return _sum_by_source(rows, had="stored", missing=F("announced") - F("stored"))
 
 
 def _rows_between(model, field, begin, end):
@@ -157,8 +130,12 @@ def _count_by(rows, key):
 
 def _sum_by_source(rows, **fields):
     """Return the sums of these fields, by source and keyword."""
-    sums = rows.values("source").annotate(**{f"{key}_sum": Sum(fields[key]) for key in fields})
-    return {f"{row['source']} {key}": row[f"{key}_sum"] for row in sums for key in fields}
+    sums = rows.values_list("source")
+    return {
+        f"{source} {key}": total
+        for key, field in fields.items()
+        for source, total in sums.annotate(total=Sum(field))
+    }
 
 
 MEASURES = [

@@ -6,7 +6,6 @@ events hold for letters whose events are kept (see subscriptions/delivery/retent
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -79,75 +78,56 @@ class LetterRange(NamedTuple):
         return Exists(self.events.filter(letter=OuterRef("pk"), **event))
 
 
-class Invariant(NamedTuple):
-    """Something that always holds.
+#: Functions that return the rows that violate an invariant. Their docstrings say what holds.
+ABOUT_LETTERS: list[Callable[[LetterRange, datetime], QuerySet]] = []
+#: Those that are checked once, without a range of letters: an index finds the rows.
+ABOUT_NOW: list[Callable[[datetime], QuerySet]] = []
 
-    Attributes:
-        violations: returns the rows that violate it, at a moment. Its docstring says what holds.
-        is_about_now: it is checked once, without a range of letters: an index finds the rows.
-    """
+
+def about_letters(violations):
+    """Add the decorated function to the invariants of a range of letters."""
+    ABOUT_LETTERS.append(violations)
+    return violations
+
+
+def about_now(violations):
+    """Add the decorated function to the invariants that are checked once."""
+    ABOUT_NOW.append(violations)
+    return violations
+
+
+class Result(NamedTuple):
+    """How many rows violate an invariant, and the ids of some. `text` is without addresses."""
 
     name: str
-    violations: Callable[[LetterRange | None, datetime], QuerySet]
-    is_about_now: bool
-
-    @property
-    def sentence(self) -> str:
-        return (self.violations.__doc__ or "").partition(".")[0]
+    sentence: str
+    count: int
+    examples: list[int]
+    text: str
 
 
-INVARIANTS: list[Invariant] = []
-
-
-def invariant(name, *, is_about_now=False):
-    """Add the decorated function to the invariants."""
-
-    def add(violations):
-        INVARIANTS.append(Invariant(name, violations, is_about_now))
-        return violations
-
-    return add
-
-
-@dataclass
-class InvariantResult:
-    """How many rows violate an invariant, and the ids of some of them.
-
-    Attributes:
-        kind: the name of the rows' model.
-    """
-
-    invariant: Invariant
-    count: int = 0
-    kind: str = "letter"
-    examples: list[int] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """Return the result in words, without addresses."""
-        if not self.count:
-            return "OK"
-        ellipsis = ", …" if self.count > len(self.examples) else ""
-        ids = ", ".join(map(str, self.examples))
-        return f"violated by {counted(self.count, 'row')} ({self.kind} {ids}{ellipsis})"
-
-    def add(self, rows: QuerySet) -> None:
-        if count := rows.count():
-            self.count += count
-            self.kind = rows.model._meta.model_name
-            missing = MAX_EXAMPLES - len(self.examples)
-            self.examples += rows.order_by("pk").values_list("pk", flat=True)[:missing]
-
-
-def examine(now, since=None) -> list[InvariantResult]:
+def examine(now, since=None) -> list[Result]:
     """Check each invariant for all letters, or those created `since`."""
-    results = [InvariantResult(invariant) for invariant in INVARIANTS]
     ranges = list(_letter_ranges(since))
-    for result in results:
-        invariant = result.invariant
-        for letters in [None] if invariant.is_about_now else ranges:
-            result.add(invariant.violations(letters, now))
+    results = [_result(violations, [violations(now)]) for violations in ABOUT_NOW]
+    for violations in ABOUT_LETTERS:
+        results.append(_result(violations, [violations(letters, now) for letters in ranges]))
     return results
+
+
+def _result(violations, querysets) -> Result:
+    count, examples, text = 0, [], "OK"
+    for rows in querysets:
+        if number := rows.count():
+            count += number
+            missing = MAX_EXAMPLES - len(examples)
+            examples += rows.order_by("pk").values_list("pk", flat=True)[:missing]
+            kind = rows.model._meta.model_name
+    if count:
+        ids = ", ".join(map(str, examples)) + (", …" if count > len(examples) else "")
+        text = f"violated by {counted(count, 'row')} ({kind} {ids})"
+    sentence = violations.__doc__.partition(".")[0]
+    return Result(violations.__name__, sentence, count, examples, text)
 
 
 def _letter_ranges(since) -> Iterator[LetterRange]:
@@ -179,14 +159,14 @@ def overdue(now, delay: timedelta) -> QuerySet:
     return Subscriber.objects.due(now - wait).exclude(Exists(resendable_letters))
 
 
-@invariant("planned", is_about_now=True)
-def _not_planned(_, now):
+@about_now
+def planned(now):
     """Digests are planned on time."""
     return overdue(now, MAX_PLANNING_DELAY)
 
 
-@invariant("due", is_about_now=True)
-def _never_due(_, now):
+@about_now
+def due(now):
     """Every active subscriber has a next digest date."""
     # Digest days come at least once a week, except for dates that a time zone leaves out.
     is_paused = Q(paused_until__gte=now.date() - timedelta(days=1))
@@ -195,16 +175,16 @@ def _never_due(_, now):
     return Subscriber.objects.subscribed().filter(Q(next_due_at=None) | is_too_late)
 
 
-@invariant("ended", is_about_now=True)
-def _open_too_long(_, now):
+@about_now
+def ended(now):
     """No email stays open after its day."""
     if not circuit_breaker.is_on_since(now - CLOSING_DELAY):  # While stopped, letters stay open.
         return Letter.objects.none()
     return Letter.objects.open().filter(closes_at__lt=now - CLOSING_DELAY)
 
 
-@invariant("held", is_about_now=True)
-def _stuck(_, now):
+@about_now
+def held(now):
     """No email is stuck with a worker or a lookup.
 
     Find letters with an expired lease, an overdue lookup, or no time for either.
@@ -217,21 +197,21 @@ def _stuck(_, now):
     return Letter.objects.open().filter(is_held | is_unscheduled | is_lost)
 
 
-@invariant("moments")
-def _end_without_moment(letters, now):
+@about_letters
+def moments(letters, now):
     """Every finished email has an end time."""
     is_ended = ~Q(state__in=Letter.OPEN)
     return letters.rows.filter(is_ended & Q(ended_at=None) | ~is_ended & Q(ended_at__isnull=False))
 
 
-@invariant("reasons")
-def _end_without_reason(letters, now):
+@about_letters
+def reasons(letters, now):
     """Every unsent email has a reason."""
     return letters.rows.filter(state__in=[State.SKIPPED, State.FAILED, State.MISSED], reason="")
 
 
-@invariant("days")
-def _day_without_digest(letters, now):
+@about_letters
+def days(letters, now):
     """Every digest has one email of the same day."""
     own_digests = letters.digests.filter(letter=OuterRef("pk"))
     lacks_digest = Q(day__isnull=False) & ~Exists(own_digests.filter(day=OuterRef("day")))
@@ -241,14 +221,14 @@ def _day_without_digest(letters, now):
 # ---- One letter
 
 
-@invariant("once")
-def _resent_twice(letters, now):
+@about_letters
+def once(letters, now):
     """No email is resent more than once."""
     return letters.rows.filter(repeats__gt=1)
 
 
-@invariant("counted")
-def _uncounted_retries(letters, now):
+@about_letters
+def resends(letters, now):
     """Every resend is counted.
 
     Find letters with more attempts after an uncertain one than were counted.
@@ -263,8 +243,8 @@ def _uncounted_retries(letters, now):
     return letters.rows.filter(pk__in=uncounted_retries.values("letter"))
 
 
-@invariant("bytes", is_about_now=True)
-def _bytes_lost(_, now):
+@about_now
+def texts(now):
     """Every email that may be resent has its stored text."""
     # After the final check, a letter may have to be sent again with the same bytes.
     is_stored = Exists(MimeBatch.objects.filter(pk=OuterRef("mime_batch")))
@@ -274,8 +254,8 @@ def _bytes_lost(_, now):
 # ---- One digest a day
 
 
-@invariant("apart")
-def _sent_too_soon(letters, now):
+@about_letters
+def apart(letters, now):
     """No duplicate digest within six hours.
 
     Find digests that were sent too soon before or after the digest of an earlier day.
@@ -298,8 +278,8 @@ def _sent_too_soon(letters, now):
 # ---- No digest after an unsubscribe
 
 
-@invariant("leavers")
-def _sent_after_unsubscribe(letters, now):
+@about_letters
+def leavers(letters, now):
     """No email is sent after unsubscribing.
 
     Find letters that were sent after the unsubscribe.
@@ -323,8 +303,8 @@ def _sent_after_unsubscribe(letters, now):
 # ---- No paper is lost (that none is sent twice is a constraint)
 
 
-@invariant("picks")
-def _unreleased_picks(letters, now):
+@about_letters
+def picks(letters, now):
     """Unsent digests release their papers."""
     # A letter that was resent, or whose outcome is unknown, may have arrived: its picks stay.
     was_never_sent = Q(repeats=0) & (
@@ -339,8 +319,8 @@ def _unreleased_picks(letters, now):
 # ---- Letters and their events agree
 
 
-@invariant("claims")
-def _attempts_unclaimed(letters, now):
+@about_letters
+def claims(letters, now):
     """Every attempt was claimed by one worker."""
     # Claims are counted among the events alone: a join with all letters takes five times as long.
     claims = letters.events.filter(new_state=State.CLAIMED).values("letter")
@@ -350,16 +330,16 @@ def _attempts_unclaimed(letters, now):
     return letters.with_events(now).filter(is_miscounted | was_never_claimed)
 
 
-@invariant("states")
-def _contradicting_last_step(letters, now):
+@about_letters
+def states(letters, now):
     """The state of every email matches its last step."""
     events = letters.events.filter(letter=OuterRef("pk")).order_by("-pk")
     last_state = Coalesce(Subquery(events.values("new_state")[:1]), Value("nowhere"))
     return letters.with_events(now).annotate(last=last_state).filter(~Q(state=F("last")))
 
 
-@invariant("steps")
-def _broken_sequences(letters, now):
+@about_letters
+def steps(letters, now):
     """The steps of every email form an unbroken sequence."""
     # The first event begins with no state, each other with that of the event before.
     lag = Lag("new_state", default=Value(""))
@@ -369,8 +349,8 @@ def _broken_sequences(letters, now):
     return letters.rows.filter(pk__in=misplaced_events.values("letter"))
 
 
-@invariant("proofs")
-def _accepted_without_proof(letters, now):
+@about_letters
+def proofs(letters, now):
     """Every sent email has the mail server's reply."""
     # An acceptance that a lookup found has a note in its event.
     no_reply = Q(last_reply="") | Q(message_id="") | Q(frozen_at=None)

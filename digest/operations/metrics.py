@@ -6,6 +6,7 @@ use an index; those that read the rows of a day run every five minutes.
 
 import logging
 import tomllib
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from django.db.utils import Error
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import Metric
 
 from digest.models import Alarm, Feedback, Harvest
 from digest.operations import alarms, health, heartbeats, invariants
-from digest.operations.checks import service
+from digest.operations.checks import DAY, service
 from digest.papers import coverage
 from subscriptions import db
 from subscriptions.delivery import circuit_breaker, clock
@@ -31,65 +32,51 @@ logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 2
 FREQUENT_SECONDS, RARE_SECONDS = 15, 300  # Until they are collected again.
-DAY = timedelta(days=1)
 State = Letter.State
-HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-
-
-def _gauge(name, values, label="") -> Metric:
-    """Return a gauge with one value, or with one for each value of its label."""
-    metric = GaugeMetricFamily(f"paperboy_{name}", HELP[name], labels=[label] if label else [])
-    if not label:
-        values = {} if values is None else {"": values}
-    for label_value, value in values.items():
-        metric.add_metric([label_value] if label else [], value)
-    return metric
+TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 
 # ---- Frequent metrics
 
 
-def _letters(now):
-    yield _gauge("letters", _counts(Letter.objects.open(), "state", Letter.OPEN), "state")
-    oldest = Letter.objects.due(now).aggregate(at=Min("next_try_at"))["at"]
-    yield _gauge("oldest_due_letter_seconds", _seconds(now, oldest or now))
-    row = circuit_breaker.current()
-    yield _gauge("sending_stopped", bool(row.stopped_at))
-    yield _gauge("breaker_failures", row.failures)
-
-
-def _planning(now):
-    due = invariants.overdue(now, timedelta(0)).aggregate(count=Count("pk"), at=Min("next_due_at"))
-    yield _gauge("digests_due", due["count"])
-    yield _gauge("planning_lag_seconds", _seconds(now, due["at"] or now))
+def _frequent():
+    now = clock.database_now()
+    due_letters = Letter.objects.due(now).aggregate(at=Min("next_try_at"))
+    sending = circuit_breaker.current()
+    overdue = invariants.overdue(now, timedelta(0)).aggregate(
+        count=Count("pk"), at=Min("next_due_at")
+    )
     last_tick = heartbeats.last_beat(heartbeats.TICK)
-    yield _gauge("tick_age_seconds", _seconds(now, last_tick) if last_tick else None)
-
-
-def _sources(now):
+    receipt = coverage.receipt(now)
     daily = Harvest.objects.filter(since=None)
-    failed, ages = {}, {}
-    for source, run in health.last_harvests().items():
-        if run is not None:
-            failed[source] = run.state == Harvest.State.FAILED
-        if success := daily.filter(source=source, state=Harvest.State.DONE).first():
-            ages[source] = _seconds(now, success.touched_at)
-    yield _gauge("harvest_age_seconds", ages, "source")
-    yield _gauge("harvest_failed", failed, "source")
-    if receipt := coverage.receipt(now):
-        yield _gauge("papers_announced", receipt.announced)
-        yield _gauge("papers_had", receipt.had)
-        yield _gauge("papers_verified", receipt.is_verified)
-
-
-def _alarms(now):
-    yield _gauge("alarms", _counts(Alarm.objects.standing(), "name", alarms.names()), "name")
-
-
-def _broker(now):
-    sizes = _queue_lengths()
-    yield _gauge("broker_up", sizes is not None)
-    yield _gauge("queue_length", sizes or {}, "queue")
+    last_runs = health.last_harvests()
+    successes = {
+        source: daily.filter(source=source, state=Harvest.State.DONE).first()
+        for source in last_runs
+    }
+    queue_lengths = _queue_lengths()
+    return {
+        "letters": _counts(Letter.objects.open(), "state", Letter.OPEN),
+        "oldest_due_letter_seconds": _seconds(now, due_letters["at"] or now),
+        "sending_stopped": bool(sending.stopped_at),
+        "breaker_failures": sending.failures,
+        "digests_due": overdue["count"],
+        "planning_lag_seconds": _seconds(now, overdue["at"] or now),
+        "tick_age_seconds": last_tick and _seconds(now, last_tick),
+        "harvest_age_seconds": {
+            source: _seconds(now, run.touched_at) for source, run in successes.items() if run
+        },
+        "harvest_failed": {
+            source: run.state == Harvest.State.FAILED for source, run in last_runs.items() if run
+        },
+        "papers_announced": receipt and receipt.announced,
+        "papers_had": receipt and receipt.had,
+        "papers_verified": receipt and receipt.is_verified,
+        "alarms": _counts(Alarm.objects.standing(), "name", alarms.names()),
+        "broker_up": queue_lengths is not None,
+        "queue_length": queue_lengths or {},
+        "disk_free_bytes": service.disk_of_data().free,
+    }
 
 
 def _queue_lengths():
@@ -109,83 +96,92 @@ def _queue_lengths():
             return None
 
 
-def _disk(now):
-    yield _gauge("disk_free_bytes", service.disk_of_data().free)
-
-
 # ---- Rare metrics
 
 
 def _subscribers(now):
-    yield _gauge("subscribers", Subscriber.objects.count_by_state(now), "state")
+    return {"subscribers": Subscriber.objects.count_by_state(now)}
 
 
 def _last_day(now):
-    since = now - DAY
-    consents = db.rows_since(Consent, "at", since)
-    feedback = Feedback.objects.filter(at__gte=since)
-    yield _gauge("consents_last_day", _counts(consents, "act", Consent.Act), "act")
-    yield _gauge("feedback_last_day", _counts(feedback, "value", Feedback.Value), "value")
+    consents = db.rows_since(Consent, "at", now - DAY)
+    feedback = Feedback.objects.filter(at__gte=now - DAY)
+    return {
+        "consents_last_day": _counts(consents, "act", Consent.Act),
+        "feedback_last_day": _counts(feedback, "value", Feedback.Value),
+    }
+
+
+def _deliveries(now):
+    digests = db.rows_since(Letter, "created_at", now - 8 * DAY).filter(day__isnull=False)
+    newest_days = digests.order_by("-day").values_list("day", flat=True).distinct()[:2]
+    newest_digests = digests.order_by().filter(day__in=list(newest_days))
+    letters = db.rows_since(Letter, "created_at", now - DAY).order_by()
+    accepted = letters.filter(state=State.ACCEPTED)
+    sent = letters.filter(left_at__isnull=False)
+    lags = accepted.filter(day__isnull=False).annotate(lag=F("ended_at") - F("created_at"))
+    lags = lags.order_by("lag").values_list("lag", flat=True)
+    count = lags.count()
+    ranks = {"0.5": count // 2, "0.99": count * 99 // 100} if count else {}
+    # With the bounds, or a database that has to guess them reads the whole table.
+    since = db.first_id_since(Letter, "created_at", now - DAY - db.SLACK)
+    uncertain_events = LetterEvent.objects.filter(letter__gte=since, new_state=State.UNCERTAIN)
+    unknown_letters = sent.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
+    return {
+        "digest_letters_two_days": _counts(newest_digests, "state", State),
+        "letter_lag_seconds": {
+            quantile: lags[rank].total_seconds() for quantile, rank in ranks.items()
+        },
+        "letters_accepted_last_day": accepted.count(),
+        "letters_doubted_last_day": sent.filter(pk__in=uncertain_events.values("letter")).count(),
+        "letters_repeated_last_day": sent.filter(repeats__gt=0).count(),
+        "letters_unknown_last_day": unknown_letters.count(),
+    }
 
 
 def _counts(rows, field, choices):
     return dict.fromkeys(choices, 0) | dict(rows.values_list(field).annotate(Count("pk")))
 
 
-def _deliveries(now):
-    recent_letters = db.rows_since(Letter, "created_at", now - 8 * DAY).filter(day__isnull=False)
-    newest_days = recent_letters.order_by("-day").values_list("day", flat=True).distinct()[:2]
-    newest_letters = recent_letters.order_by().filter(day__in=list(newest_days))
-    yield _gauge("digest_letters_two_days", _counts(newest_letters, "state", State), "state")
-    letters = db.rows_since(Letter, "created_at", now - DAY).order_by()
-    accepted, sent = letters.filter(state=State.ACCEPTED), letters.filter(left_at__isnull=False)
-    lags = accepted.filter(day__isnull=False).annotate(lag=F("ended_at") - F("created_at"))
-    lags = lags.order_by("lag").values_list("lag", flat=True)
-    count = lags.count()
-    name = "paperboy_letter_lag_seconds"
-    summary = SummaryMetricFamily(name, HELP["letter_lag_seconds"])  # It alone has quantiles.
-    for quantile, index in {"0.5": count // 2, "0.99": count * 99 // 100}.items():
-        for lag in lags[index : index + 1]:
-            summary.add_sample(name, {"quantile": quantile}, lag.total_seconds())
-    yield summary
-    # With the bounds, or a database that has to guess them reads the whole table.
-    since = db.first_id_since(Letter, "created_at", now - DAY - db.SLACK)
-    uncertain_events = LetterEvent.objects.filter(letter__gte=since, new_state=State.UNCERTAIN)
-    unknown_letters = sent.filter(state=State.FAILED, reason__startswith=Letter.UNKNOWN)
-    yield _gauge("letters_accepted_last_day", accepted.count())
-    uncertain_letters = sent.filter(pk__in=uncertain_events.values("letter"))
-    yield _gauge("letters_doubted_last_day", uncertain_letters.count())
-    yield _gauge("letters_repeated_last_day", sent.filter(repeats__gt=0).count())
-    yield _gauge("letters_unknown_last_day", unknown_letters.count())
+def _seconds(now, moment):
+    return max(0.0, (now - moment).total_seconds())
 
 
 # ---- Cache and text format
 
-FREQUENT = [_letters, _planning, _sources, _alarms, _broker, _disk]
-RARE = [_subscribers, _last_day, _deliveries]
 
-
-def _frequent() -> list[Metric]:
-    now = clock.database_now()
-    return [metric for collect in FREQUENT for metric in collect(now)]
-
-
-def _rare() -> list[Metric]:
+def _rare():
     """Return these metrics, without those whose query failed."""
-    metrics = []
-    for collect in RARE:
+    now = clock.database_now()
+    values = {}
+    for collect in (_subscribers, _last_day, _deliveries):
         try:
-            metrics += collect(clock.database_now())
+            values |= collect(now)
         except Error:
             logger.exception("Metrics failed: %s", collect.__name__.strip("_"))
-    return metrics
+    return values
 
 
 class Figures:
-    def collect(self) -> list[Metric]:
-        cache = caches["pages"]
-        frequent = cache.get_or_set("frequent-metrics", _frequent, FREQUENT_SECONDS)
-        return frequent + cache.get_or_set("rare-metrics", _rare, RARE_SECONDS)
+    def collect(self) -> Iterator[Metric]:
+        for collect, seconds in ((_frequent, FREQUENT_SECONDS), (_rare, RARE_SECONDS)):
+            key = f"metrics{collect.__name__}"
+            values = caches["pages"].get_or_set(key, collect, seconds)
+            for name, value in values.items():
+                yield _metric(name, value)
+
+
+def _metric(name, value) -> Metric:
+    """Return a metric with one value, or with one for each value of its label."""
+    label = TEXTS["labels"].get(name, "")
+    # It alone has quantiles.
+    kind = "summary" if label == "quantile" else "gauge"
+    metric = Metric(f"paperboy_{name}", TEXTS["help"][name], kind)
+    values = value if label else {"": value}
+    for label_value, number in values.items():
+        if number is not None:
+            metric.add_sample(metric.name, {label: label_value} if label else {}, number)
+    return metric
 
 
 def text() -> bytes:
@@ -193,7 +189,3 @@ def text() -> bytes:
     registry = CollectorRegistry()
     registry.register(Figures())
     return generate_latest(registry)
-
-
-def _seconds(now, moment):
-    return max(0.0, (now - moment).total_seconds())

@@ -65,11 +65,8 @@ def web_for(source: Source, *, retries=4, max_seconds=75.0, sleep=time.sleep) ->
     )
 
 
-def first_batch(source: Source, now) -> Batch:
-    """Return the first batch with papers of a daily run, or an empty one, without storing it.
-
-    Raises like `Source.harvest`.
-    """
+def trial_web(source: Source) -> Web:
+    """Return the HTTP client of a source for requests on which an operator waits."""
     deadline = time.monotonic() + TRY_SECONDS
 
     def sleep(seconds):
@@ -77,8 +74,18 @@ def first_batch(source: Source, now) -> Batch:
             raise Unavailable("another request to it is running")
         time.sleep(seconds)
 
-    web = web_for(source, retries=1, max_seconds=TRY_SECONDS, sleep=sleep)
-    batches = source.harvest(web, today=_today(source, now), since=None, cursor="")
+    return web_for(source, retries=1, max_seconds=TRY_SECONDS, sleep=sleep)
+
+
+def first_batch(source: Source, now) -> Batch:
+    """Return the first batch with papers of a daily run, or an empty one, without storing it.
+
+    Of a source with a method `latest`, its latest papers. Raises like `Source.harvest`.
+    """
+    web, today = trial_web(source), _today(source, now)
+    if hasattr(source, "latest"):
+        return source.latest(web, today)
+    batches = source.harvest(web, today=today, since=None, cursor="")
     for batch in batches:
         if {record.announced_as for record in batch.records} != {PUBLISHED}:
             return batch

@@ -12,10 +12,12 @@ from django.conf import settings
 
 from digest.models import SourceConfig
 from digest.papers import topic_phrases
+from digest.sources import crossref
 from digest.sources.arxiv import taxonomy
 from digest.sources.arxiv.source import ArXiv
 from digest.sources.base import Source
 from digest.sources.biorxiv.source import SERVERS, TOPICS, BioRxiv
+from digest.sources.crossref import Crossref
 from digest.sources.europepmc import EuropePmc
 from digest.sources.huggingface import HuggingFace
 from digest.sources.journals import Journal
@@ -61,8 +63,14 @@ def source_named(name: str) -> Source:
     """Return the source with this name. Raises SourceConfig.DoesNotExist."""
     if name in SOURCES:
         return SOURCES[name].make()
-    row = SourceConfig.objects.exclude(feed_url="").get(pk=name)
-    return Journal(name, row.title, row.feed_url, completes=row.completes)
+    return journal(SourceConfig.objects.get(pk=name))
+
+
+def journal(row: SourceConfig) -> Source:
+    """Return the source of a journal, which may be unsaved."""
+    if row.crossref_ids:
+        return Crossref(row.name, row.title, crossref.parse_ids(row.crossref_ids))
+    return Journal(row.name, row.title, row.feed_url, completes=row.completes)
 
 
 def enabled() -> list[str]:
@@ -70,7 +78,7 @@ def enabled() -> list[str]:
     rows = SourceConfig.objects.filter(is_on=True)
     if settings.SOURCES is None:
         return [row.name for row in rows]
-    return [*settings.SOURCES, *(row.name for row in rows if row.feed_url)]
+    return [*settings.SOURCES, *(row.name for row in rows if row.is_journal)]
 
 
 def titles(names: Iterable[str]) -> dict[str, str]:

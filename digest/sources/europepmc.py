@@ -34,7 +34,7 @@ PHRASE_PART = re.compile(r'"([^"]*)"|([^\W_]+)')
 WORD = re.compile(r"[^\W_]+")
 HEADING = re.compile(r"<h\d>\s*+([^<>]{1,100}?)[:.\s]{0,9}</h\d>")
 DOI = re.compile(r"10\.\d{4,9}/[^\s\"]+", re.ASCII)
-VERSION = re.compile(r"/?v\d{1,3}$")
+VERSION = re.compile(r"[/._-]?v(\d{1,3})$")
 #: Beginnings of kinds: these, and those below without an abstract, are left out.
 NOTICES = ("correct", "corrig", "erratum", "published err", "expression of concern", "retraction")
 OPINIONS = ("editorial", "letter", "comment", "news", "interview", "biography")

@@ -97,15 +97,7 @@ class Journal:
                 if getattr(error, "status", None) != 404:  # Which is usual for new DOIs.
                     notes.append(f"Crossref cannot complete the items: {error}.")
                     break
-        keys_by_doi = {record.doi: key for key, record in papers.items() if not record.abstract}
-        try:
-            for dois in batched(filter(None, keys_by_doi), europepmc.MAX_DOIS):
-                for doi, abstract in europepmc.abstracts(web, dois, self.abstracts_from).items():
-                    papers[keys_by_doi[doi]] = replace(papers[keys_by_doi[doi]], abstract=abstract)
-        except Unavailable:  # The next run asks again.
-            pass
-        except (MalformedFeed, Refused) as error:
-            notes.append(f"Europe PMC cannot complete the items: {error}.")
+        notes += add_abstracts(web, papers, self.abstracts_from)
         return publications
 
     def _requests(self, papers) -> Iterator[tuple[str, dict[str, Record]]]:
@@ -119,6 +111,20 @@ class Journal:
         for ids in batched(incomplete.items(), MAX_IDS):
             filters = ",".join(f"alternative-id:{pii}" for pii, _ in ids)
             yield f"{self.crossref}/works?filter={filters}&rows=100", dict(ids)
+
+
+def add_abstracts(web: Web, papers: dict[str, Record], europe_pmc: str) -> list[str]:
+    """Add the missing abstracts that Europe PMC has. Return an error as a note."""
+    keys_by_doi = {record.doi: key for key, record in papers.items() if not record.abstract}
+    try:
+        for dois in batched(filter(None, keys_by_doi), europepmc.MAX_DOIS):
+            for doi, abstract in europepmc.abstracts(web, dois, europe_pmc).items():
+                papers[keys_by_doi[doi]] = replace(papers[keys_by_doi[doi]], abstract=abstract)
+    except Unavailable:  # The next run asks again.
+        pass
+    except (MalformedFeed, Refused) as error:
+        return [f"Europe PMC cannot complete the items: {error}."]
+    return []
 
 
 # ---- The feed
@@ -177,12 +183,9 @@ def _items(body):
 def _record(item, journal, today) -> Record | None:
     """Return the record of an item, or None for front matter, corrections and news."""
     item = {name: value for name, value in item.items() if value}
-    title = records.clean(publishers.strip_tags(item.get("title", "")), records.MAX_TITLE)
-    title = publishers.BEFORE_TITLE.sub("", title, count=1)
-    if any(map(publishers.FRONT_MATTER.match, (title, item.get("prism_section", "")))):
+    title = publishers.paper_title(item.get("title", ""), item.get("prism_section", ""))
+    if not title:
         return None
-    if not re.search(r"[^\W\d_]", title):
-        raise BadRecord("it has no title")
     texts = [item.get("summary", ""), *(part["value"] or "" for part in item.get("content", []))]
     abstracts, field_sets = zip(*(publishers.read(text, title) for text in texts), strict=True)
     extra_fields = dict(chain(*(values.items() for values in field_sets)))
@@ -196,12 +199,12 @@ def _record(item, journal, today) -> Record | None:
         publishers.journal(text, title) for text in map((item | extra_fields).get, journal_fields)
     ]
     publication = next(filter(None, journals), journal)
-    arxiv_match, is_preprint = ARXIV_DOI.fullmatch(doi), bool(_preprint_ids(doi))
+    arxiv_match, is_preprint = ARXIV_DOI.fullmatch(doi), bool(preprint_ids(doi))
     link = f"https://doi.org/{doi}" if doi else item.get("link", "")
     dates = [item.get("published_parsed"), item.get("updated_parsed")]
     days = [strftime("%Y-%m-%d", parsed_date) for parsed_date in dates if parsed_date]
     return Record(
-        id=arxiv_match[1] if arxiv_match else _identity(doi, title),
+        id=arxiv_match[1] if arxiv_match else identity_of(doi, title),
         title=title,
         abstract=max(reversed(abstracts), key=lambda text: len(text.replace(" ", ""))),
         day=_recent_day([*days, item.get("prism_publicationdate", "")], today),
@@ -218,14 +221,14 @@ def _doi(*texts) -> str:
     return AFTER_DOI.sub("", match[0]).lower() if match else ""
 
 
-def _identity(doi, title) -> str:
+def identity_of(doi, title) -> str:
     try:
         return records.canonical_id(f"doi:{doi}")
     except BadRecord:  # Without a DOI, or with one that no address can have.
         return records.id_from_title(title)
 
 
-def _preprint_ids(doi) -> list[str]:
+def preprint_ids(doi) -> list[str]:
     """Return the ids that a preprint with this DOI may have. None for other DOIs."""
     if match := ARXIV_DOI.fullmatch(doi):
         return [match[1]]
@@ -275,18 +278,18 @@ def _complete_records(by_key, body, today) -> tuple[dict[str, Record], list[Reco
         is_list = "items" in message
         for work in message["items"] if is_list else [message | {"alternative-id": [*by_key]}]:
             for record in filter(None, map(by_key.get, work.get("alternative-id") or [])):
-                completed[record.id], dois = _merge_work(record, work, today)
+                completed[record.id], dois = merge_work(record, work, today)
                 record = completed[record.id]
                 publications += [
                     records.publication(identity, record.journal_ref, record.doi)
-                    for identity in chain(*(_preprint_ids(_doi(text)) for text in dois))
+                    for identity in chain(*(preprint_ids(_doi(text)) for text in dois))
                 ]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise MalformedFeed("Crossref sent JSON, but no work") from None
     return completed, publications
 
 
-def _merge_work(record, work, today) -> tuple[Record, list[str]]:
+def merge_work(record, work, today) -> tuple[Record, list[str]]:
     """Return the record with the fields of a work of Crossref, and the DOIs of its preprints."""
     names = [
         f"{author.get('given') or ''} {author.get('family') or author.get('name') or ''}"
@@ -297,7 +300,7 @@ def _merge_work(record, work, today) -> tuple[Record, list[str]]:
     day = "-".join(f"{number:02}" for number in date_parts)
     if not record.doi and (doi := _doi(work["DOI"])):
         url = records.web_address(f"https://doi.org/{doi}")
-        record = replace(record, id=_identity(doi, record.title), doi=doi, url=url)
+        record = replace(record, id=identity_of(doi, record.title), doi=doi, url=url)
     relations = work.get("relation") or {}
     preprint_rows = [relations.get(kind) or [] for kind in ("has-preprint", "is-version-of")]
     return replace(

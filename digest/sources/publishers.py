@@ -52,6 +52,20 @@ PII = re.compile(r"(?:pii/|PII|\b(?=S))(S?\d{4}-?\d{3}[\dX]\(?\d\d\)?\d{5}-?[\dX
 ET_AL = re.compile(r"(?<![\s,;])[\s,;]*+\b(?:et\.? ?al\b|and others$).*", re.IGNORECASE | re.DOTALL)
 
 
+def paper_title(markup: str, section: str = "") -> str:
+    """Return the title of a paper, or an empty string for front matter, corrections and news.
+
+    Raises BadRecord if there is no title.
+    """
+    title = records.clean(strip_tags(markup), records.MAX_TITLE)
+    title = BEFORE_TITLE.sub("", title, count=1)
+    if any(map(FRONT_MATTER.match, (title, section))):
+        return ""
+    if not re.search(r"[^\W\d_]", title):
+        raise records.BadRecord("it has no title")
+    return title
+
+
 def journal(text: str | None, title: str) -> str:
     """Return the name of a journal, or an empty string if it repeats the title or is none."""
     name = AFTER_JOURNAL.sub("", records.clean(strip_tags(text or ""), 300))

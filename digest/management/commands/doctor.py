@@ -40,7 +40,7 @@ class Command(BaseCommand):
         if check_invariants and has_database:
             for violation in invariants.examine(now):
                 grade = "wrong" if violation.count else "ok"
-                self._report(grade, violation.invariant.sentence, violation.text)
+                self._report(grade, violation.sentence, violation.text)
         if send_to:  # Directly: it has no subscriber.
             is_sent, text = send_test_email(send_to, now)
             self._report("ok" if is_sent else "wrong", "test email", text)

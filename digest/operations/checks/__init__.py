@@ -3,16 +3,17 @@
 To add a check, write a function of the current time in one of this package's modules. The first
 line of its docstring says what is well whenever it returns nothing:
 
-    @check("space", "alarm", MINUTE)
+    @check("alarm", MINUTE)
     def space(now):
         '''DATA_DIR has a gigabyte free.'''
         if shutil.disk_usage(settings.DATA_DIR).free < 10**9:
             return "The disk is nearly full: delete files, or enlarge it."
 
 The doctor, alarms, metrics, the panel, and up to the first colon `/healthz/` tell what it returns.
-The test of an alarm is an entry of PROBLEMS in tests/digest/operations/test_alarms.py; the test of
-what the doctor alone checks asks `tests.helpers.checks.result(NAME)`. Name and docstring of alarms
-are in docs/monitoring.md: tests/test_manual.py prints the list when it has changed.
+The test of an alarm is an entry of PROBLEMS in tests/digest/operations/test_alarms.py, which brings
+it about; the test of what the doctor alone checks asks `tests.helpers.checks.result(NAME)`. Name
+and docstring of alarms are in docs/monitoring.md: tests/test_manual.py prints the list when it has
+changed.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,6 +38,11 @@ class Button(NamedTuple):
     words: str
     page: str
     query: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Return whether it acts, after a dialog."""
+        return not self.page.endswith("_changelist")
 
 
 class Finding(NamedTuple):
@@ -116,11 +122,12 @@ class Check:
 CHECKS: list[Check] = []
 
 
-def check(name, severity="wrong", every=None, button=None, is_local=False):
-    """Add the decorated function to the list."""
+def check(severity="wrong", every=None, button=None, is_local=False, name=""):
+    """Add the decorated function to the list, by default with its name."""
 
     def add(function):
-        CHECKS.append(Check(name, severity, every, function, button, is_local))
+        check_name = name or function.__name__.replace("_", " ")
+        CHECKS.append(Check(check_name, severity, every, function, button, is_local))
         return function
 
     return add

@@ -1,7 +1,6 @@
 """Checks of settings, secrets, stored data and other servers, which the doctor alone runs."""
 
 import stat
-import time
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -33,7 +32,7 @@ SIGN_UPS = 10
 SKEW_SECONDS, MAX_SKEW_SECONDS = 5, 60
 
 
-@check("clocks")
+@check()
 def clocks(now):
     """This machine and the database agree."""
     # Emails are due by the database's clock, log-ins and links expire by the machine's.
@@ -43,7 +42,7 @@ def clocks(now):
         return text if skew > MAX_SKEW_SECONDS else Note(text)
 
 
-@check("site")
+@check()
 def site(now):
     """SITE_URL is served, by https."""
     host = urlsplit(settings.SITE_URL).hostname
@@ -60,7 +59,7 @@ def site(now):
         )
 
 
-@check("proxies")
+@check()
 def proxies(now):
     """TRUSTED_PROXIES fits the addresses of visitors."""
     sign_ups = Consent.objects.filter(act=Consent.Act.ASKED, ip__isnull=False).order_by("-pk")
@@ -83,7 +82,7 @@ def proxies(now):
         )
 
 
-@check("secret key")
+@check()
 def secret_key(now):
     """SECRET_KEY is long and secret, and older ones are kept."""
     file = settings.DATA_DIR / "secret-key"
@@ -101,14 +100,14 @@ def secret_key(now):
         )
 
 
-@check("debug mode", "note")
+@check("note")
 def debug_mode(now):
     """DEBUG is off."""
     if settings.DEBUG:
         return "DEBUG is on: error pages show code and settings to everyone. Set DEBUG=0."
 
 
-@check("cache")
+@check()
 def cache(now):
     """The cache keeps values."""
     location = urlsplit(str(settings.CACHES["default"].get("LOCATION", "")))
@@ -120,7 +119,7 @@ def cache(now):
         return "the cache loses values at once: check the server in CACHE_URL."
 
 
-@check("broker")
+@check()
 def broker(now):
     """The broker takes messages, and keeps them."""
     if settings.CELERY_BROKER_URL.startswith("memory:"):
@@ -144,7 +143,7 @@ def broker(now):
             return "Redis may evict messages: set maxmemory-policy to noeviction."
 
 
-@check("imprint", "note")
+@check("note")
 def imprint(now):
     """The site and its emails name the operator."""
     names = ("OPERATOR_NAME", "POSTAL_ADDRESS", "CONTACT_EMAIL")
@@ -156,13 +155,13 @@ def imprint(now):
         )
 
 
-@check("model", "note")
+@check("note")
 def model(now):
     """The fitted model can be loaded."""
     return _file_fault(FittedModel.objects.first(), model_store)
 
 
-@check("search index", "note")
+@check("note")
 def search_index(now):
     """The search index can be loaded."""
     return _file_fault(ArchiveFile.objects.first(), index_store)
@@ -177,7 +176,7 @@ def _file_fault(row, store):
         return f"{reason}; a worker rebuilds it within ten minutes."
 
 
-@check("embeddings")
+@check(name="embeddings")
 def sentence_embeddings(now):
     """All papers have sentence embeddings, or SEMANTIC_MODEL is not set."""
     if not settings.SEMANTIC_MODEL:
@@ -196,26 +195,22 @@ def sentence_embeddings(now):
         )
 
 
-@check("language model")
+@check()
 def language_model(now):
     """The language model answers, or LLM_URL is not set."""
     if not settings.LLM_URL:
         return None
-    start = time.monotonic()
     try:
         summaries.ask("Bread", "We bake bread in 3 ovens and find that it rises.", "de")
     except summaries.NoAnswer as error:
         advice = "Check LLM_URL, LLM_MODEL and LLM_API_KEY. Emails have the authors' sentences."
         return f"{error or 'it took too long'}. {advice}"
-    seconds = time.monotonic() - start
     recent = Summary.objects.filter(day__gt=now.date() - 7 * DAY)
     refused, shown = (recent.exclude(**{field: ""}).count() for field in ("refused", "text"))
-    return Note(
-        f"answers in {seconds:.1f} s; in a week, {refused:,} answers refused and {shown:,} taken"
-    )
+    return Note(f"answers; in a week, {refused:,} answers refused and {shown:,} taken.")
 
 
-@check("recent papers")
+@check()
 def recent_papers(now):
     """There are papers for digests."""
     newest = Paper.objects.first()
@@ -227,7 +222,7 @@ def recent_papers(now):
         )
 
 
-@check("topics", "note")
+@check("note")
 def topics(now):
     """Topics are offered, and their words can find papers."""
     offered = Topic.objects.offered()
@@ -240,7 +235,7 @@ def topics(now):
         return f"The words of these find no papers: {', '.join(names)}. Change or withdraw them."
 
 
-@check("sources", "note")
+@check("note")
 def sources(now):
     """A source is switched on, and each was fetched."""
     if not registry.enabled():
@@ -249,7 +244,7 @@ def sources(now):
         return f"{', '.join(names)} not fetched yet: run `manage.py harvest`."
 
 
-@check("alarm webhook", "note")
+@check("note")
 def alarm_webhook(now):
     """Alarms are posted to ALARM_WEBHOOK. Test it by `doctor --sound-alarm`."""
     if not settings.ALARM_WEBHOOK:

@@ -52,7 +52,7 @@ TAG = re.compile(r"(\w+)\s*=\s*([^;\s]*)")
 IS_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
 
 
-@check("mail server")
+@check()
 def mail_server(now):
     """The mail server answers."""
     try:
@@ -68,7 +68,7 @@ def mail_server(now):
         )
 
 
-@check("senders", "note")
+@check("note")
 def senders(now):
     """Digests and confirmations have senders of their own."""
     sender = render.from_address("digest").addr_spec
@@ -79,7 +79,7 @@ def senders(now):
         )
 
 
-@check("reply address", "note")
+@check("note")
 def reply_address(now):
     """Replies go to REPLY_TO_EMAIL."""
     if not parseaddr(settings.REPLY_TO_EMAIL)[1]:
@@ -87,7 +87,7 @@ def reply_address(now):
         return f"replies go to {sender}: if nobody reads it, set REPLY_TO_EMAIL."
 
 
-@check("bounces")
+@check()
 def bounces(now):
     """Bounces, if emails leave, come in."""
     if settings.EMAIL_URL.startswith("file:"):
@@ -130,7 +130,7 @@ def _events_url(esp):
     return f"{settings.SITE_URL}{reverse('provider-events', args=[esp.name])}"
 
 
-@check("refusals")
+@check()
 def refusals(now):
     """Microsoft has refused no email of the last week for want of DMARC."""
     since = now - 7 * DAY
@@ -161,7 +161,7 @@ def sender_domains() -> list[str]:
     return list(dict.fromkeys(domains))
 
 
-@check("DNS records", "note")
+@check("note", name="DNS records")
 def dns_records(now):
     """The domains of our senders are public."""
     dotted = [f".{domain}" for domain in sender_domains()]
@@ -171,19 +171,19 @@ def dns_records(now):
         return "DEFAULT_FROM_EMAIL is a private domain: there are no records to publish."
 
 
-@check("SPF")
+@check(name="SPF")
 def spf(now):
     """Each sender's domain, if public, has an SPF record that forbids other servers."""
     return _missing_records(now, spf_record, _spf_fault)
 
 
-@check("DMARC")
+@check(name="DMARC")
 def dmarc(now):
     """Each sender's domain, if public, has a DMARC policy."""
     return _missing_records(now, dmarc_record, _dmarc_fault)
 
 
-@check("DKIM", "note")
+@check("note", name="DKIM")
 def dkim(now):
     """No emails leave that need a signature."""
     # The name of the record contains the mail server's selector, so it cannot be queried.
@@ -195,7 +195,7 @@ def dkim(now):
         )
 
 
-@check("MX")
+@check(name="MX")
 def mx(now):
     """The domain of bounces, if they come by mail, accepts mail (RFC 5321, 5.1; RFC 7505)."""
     if not settings.EMAIL_URL.startswith("smtp") or _esp_with_events() or dns_records(now):

@@ -51,7 +51,7 @@ RESUME = Button("Resume sending", "subscriptions_sending_resume")
 OPEN_SENDING = Button("Open Sending", "subscriptions_sending_changelist")
 
 
-@check("settings", "note")
+@check("note", name="settings")
 def misspelt_settings(now):
     """No setting is misspelt."""
     pairs = settings.MISSPELT_SETTINGS
@@ -59,7 +59,7 @@ def misspelt_settings(now):
 
 
 # With a full disk, SQLite does not answer.
-@check("data folder")
+@check()
 def data_folder(now):
     """DATA_DIR can be written, and read by no other users."""
     folder = settings.DATA_DIR
@@ -75,7 +75,7 @@ def data_folder(now):
         return Note(f"other users of this machine can read {folder}: run `chmod o= {folder}`.")
 
 
-@check("database", "alarm")
+@check("alarm")
 def database(now):
     """The database answers, and keeps what it has committed."""
     if reasons := health.reasons_not_ready(in_full=True):
@@ -119,7 +119,7 @@ def _query_value(sql):
 # ---- Each minute, by cheap queries
 
 
-@check("read-only", "wrong", MINUTE)
+@check("wrong", MINUTE, name="read-only")
 def read_only(now):
     """PostgreSQL, if it is used, accepts writes."""
     if not health.is_writable():
@@ -129,7 +129,7 @@ def read_only(now):
         )
 
 
-@check("scheduler", "note", MINUTE)
+@check("note", MINUTE)
 def scheduler(now):
     """The scheduler has run."""
     if heartbeats.last_beat(heartbeats.TICK) is None:
@@ -139,7 +139,7 @@ def scheduler(now):
         )
 
 
-@check("beat", "alarm", MINUTE)
+@check("alarm", MINUTE)
 def beat(now):
     """The scheduler, once started, runs at least every five minutes."""
     last_tick = heartbeats.last_beat(heartbeats.TICK)
@@ -156,7 +156,7 @@ def beat(now):
     )
 
 
-@check("planning", "alarm", MINUTE, OPEN_SENDING)
+@check("alarm", MINUTE, OPEN_SENDING)
 def planning(now):
     """While sending is on, digests are planned within ALARM_LATE_MINUTES."""
     count, since = _count_since(invariants.overdue(now, settings.ALARM_LATE), "next_due_at")
@@ -167,7 +167,7 @@ def planning(now):
         )
 
 
-@check("letters", "alarm", MINUTE, OPEN_SENDING)
+@check("alarm", MINUTE, OPEN_SENDING)
 def letters(now):
     """While sending is on, emails are sent within ALARM_LATE_MINUTES."""
     if circuit_breaker.current().wait_reason(now):  # The reason is told by another check.
@@ -191,7 +191,7 @@ UNCERTAIN = Button(
 )
 
 
-@check("uncertain", "alarm", MINUTE, UNCERTAIN)
+@check("alarm", MINUTE, UNCERTAIN)
 def uncertain(now):
     """The outcome of every email is known."""
     if count := Letter.objects.open().filter(state=State.UNCERTAIN).count():
@@ -201,7 +201,7 @@ def uncertain(now):
         )
 
 
-@check("stopped", "alarm", MINUTE, RESUME)
+@check("alarm", MINUTE, RESUME)
 def stopped(now):
     """Sending has not been stopped for an hour."""
     stopped_at = circuit_breaker.current().stopped_at
@@ -209,7 +209,7 @@ def stopped(now):
         return _sending_text(now)
 
 
-@check("breaker", "alarm", MINUTE, RESUME)
+@check("alarm", MINUTE, RESUME)
 def breaker(now):
     """The mail server has not refused all emails for long."""
     row = circuit_breaker.current()
@@ -217,7 +217,7 @@ def breaker(now):
         return _sending_text(now)
 
 
-@check("sending", "wrong", MINUTE, RESUME)
+@check("wrong", MINUTE, RESUME)
 def sending(now):
     """Sending has not stopped lately."""
     if not stopped(now) and not breaker(now):
@@ -231,7 +231,7 @@ def _sending_text(now):
         return f"No emails are sent now: {state.text} {advice}"
 
 
-@check("flood", "alarm", MINUTE)
+@check("alarm", MINUTE)
 def flood(now):
     """No form is closed by the rate limit for all visitors."""
     for endpoint in rate_limits.closed_endpoints(now):
@@ -242,7 +242,7 @@ def flood(now):
         )
 
 
-@check("papers", "alarm", MINUTE, FETCH)
+@check("alarm", MINUTE, FETCH)
 def papers(now):
     """arXiv's newest list, if it is read, is complete six hours after it should be out."""
     if texts := coverage.alarms(now):
@@ -252,7 +252,7 @@ def papers(now):
 RETRY = Button("Retry", "digest_harvest_fetch", "?source={}")
 
 
-@check("source", "alarm", MINUTE, RETRY)
+@check("alarm", MINUTE, RETRY)
 def source(now):
     """No source's last import failed, with an alarm after three hours."""
     daily = Harvest.objects.filter(since=None)
@@ -278,7 +278,7 @@ def disk_of_data():
     return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
 
 
-@check("disk", "alarm", MINUTE, is_local=True)
+@check("alarm", MINUTE, is_local=True)
 def disk(now):
     """The disk of DATA_DIR has a twentieth or 2 GB free."""
     usage, host = disk_of_data(), socket.gethostname()
@@ -295,7 +295,7 @@ def disk(now):
 BOUNCES = Button("Show bounces", "subscriptions_letterfact_changelist", "?kind__exact=bounced")
 
 
-@check("refused", "alarm", FIVE_MINUTES, BOUNCES)
+@check("alarm", FIVE_MINUTES, BOUNCES)
 def refused(now):
     """Few of the last day's digests were refused or bounced.
 
@@ -303,9 +303,8 @@ def refused(now):
     relays our letters, refuses every letter with a reply about that letter. Only the rate shows the
     problem. Accepted digests are only counted if enough were rejected: there may be very many.
     """
-    first_id = db.first_id_since(Letter, "created_at", now - DAY - db.SLACK)
-    digests = Letter.objects.filter(Letter.EMAILS, kind=Letter.Kind.DIGEST)
-    digests = digests.filter(pk__gte=first_id, created_at__gte=now - DAY)
+    letters = db.rows_since(Letter, "created_at", now - DAY)
+    digests = letters.filter(Letter.EMAILS, kind=Letter.Kind.DIGEST)
     # Excludes an empty reason, so that the partial index is used.
     rejected = digests.filter(state=State.FAILED).exclude(reason="")
     rejected = rejected.filter(reason__startswith=f"{Letter.REFUSED}: ")
@@ -313,10 +312,8 @@ def refused(now):
     bounces = LetterFact.objects.filter(kind=LetterFact.Kind.BOUNCED, noted_at__gte=now - DAY)
     rejected_count = rejected.count()
     count = rejected_count + accepted.filter(pk__in=bounces.values("letter")).count()
-    if count < MIN_REJECTED:
-        return None
-    total = rejected_count + accepted.count()
-    if count < MIN_SHARE * total:
+    total = rejected_count + accepted.count() if count >= MIN_REJECTED else 0
+    if not total or count < MIN_SHARE * total:
         return None
     # The domain that rejects most, and its latest reply.
     rows = rejected.select_related("subscriber").order_by("-pk")[:SAMPLE_SIZE]
@@ -338,14 +335,13 @@ def _domain(letter):
 EMAILS = Button("Show emails", "subscriptions_letter_changelist")
 
 
-@check("promises", "alarm", DAY, EMAILS)
+@check("alarm", DAY, EMAILS)
 def promises(now):
     """The last daily check found no violated invariant."""
     for result in invariants.examine(now, now - invariants.RECENT):
         if result.count:
-            invariant = result.invariant
             yield (
-                invariant.name,
-                f"A delivery invariant is violated: “{invariant.sentence}” ({invariant.name}) is "
+                result.name,
+                f"A delivery invariant is violated: “{result.sentence}” ({result.name}) is "
                 f"{result.text}. This is a bug, or somebody wrote into the database.",
             )

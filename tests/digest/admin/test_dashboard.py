@@ -29,7 +29,7 @@ def tally(measure, counts, day=TODAY):
 
 
 def plot(title, days=30):
-    return next(one for one in charts.plots_of(days, TODAY, {}) if one.kind.title == title)
+    return next(one for one in charts.charts_of(days, TODAY) if one["title"] == title)
 
 
 def figures(response):
@@ -47,7 +47,6 @@ def test_new_installation_has_empty_charts(panel):
     text = text_of(panel.get(reverse(INDEX)))
     assert "Nothing counted yet" in text
     assert text.count("No data in this period.") == len(charts.KINDS)
-    assert "active 0" in text
     assert "confirmed –" in text
 
 
@@ -88,62 +87,41 @@ def test_each_plot_has_a_table_and_description(panel):
     ) in response.text.replace("\xa0", " ")
 
 
-def test_today_shows_live_numbers(panel):
-    tally("subscribers", {"active": 9, "pending": 2})
-    tally("letters", {"digest planned": 5})
-    subscriber = make.subscriber()
-    for state in ("accepted", "skipped"):
-        fields = {"kind": "link", "state": state, "created_at": NOW, "closes_at": NOW}
-        subscriber.letters.create(**fields)
-    tables = figures(panel.get(reverse(INDEX)))
-    assert tables["Subscribers"][1] == ["1 Jun 2026", "1", "0", "0", "0", "0"]
-    assert tables["Emails"][1] == ["1 Jun 2026", "1", "0", "1"]
-
-
 @pytest.mark.parametrize(("asked", "columns"), [("90", 90), ("364", 52), ("x", 30)])
 def test_chart_period_is_chosen_by_link(panel, asked, columns):
     tally("feedback", {"more": 1})
     response = panel.get(reverse(INDEX), {"days": asked})
     assert len(figures(response)["Feedback"]) == columns + 1
     current = re.search(r'aria-current="true">([^<]+)<', response.content.decode())[1]
-    period = charts.parse_period(asked)
-    assert current == charts.PERIODS[period]
+    assert current == charts.PERIODS.get(asked, "30 days")
 
 
 def test_year_is_aggregated_by_week():
     for back in range(8):
         tally("feedback", {"more": 1, "less": 2}, TODAY - back * DAY)
         tally("subscribers", {"active": 100 - back}, TODAY - back * DAY)
-    weeks = plot("Feedback", 364).columns
-    assert weeks[0].first_day == TODAY - 363 * DAY
-    assert (weeks[-1].first_day, weeks[-1].last_day) == (TODAY - 6 * DAY, TODAY)
-    assert [week.values for week in weeks[-3:]] == [None, [1, 0, 2], [7, 0, 14]]
-    levels = plot("Subscribers", 364).columns
-    assert [week.values and week.values[0] for week in levels[-3:]] == [None, 93, 100]
-
-
-def test_uncounted_days_are_gaps(panel):
-    tally("feedback", {"more": 5})
-    tally("feedback", {}, TODAY - 2 * DAY)
-    rows = figures(panel.get(reverse(INDEX)))["Feedback"]
-    assert [row[1] for row in rows[1:4]] == ["5", "–", "0"]
-    drawn = json.loads(plot("Feedback").data)["datasets"]
-    assert {one["label"]: one["data"][-3:] for one in drawn}["more like this"] == [0, None, 5]
-    assert len({one["stack"] for one in drawn}) == 1
+    rows = plot("Feedback", 364)["table"]["rows"]
+    assert rows[:3] == [
+        ["26 May – 1 Jun 2026", "7", "0", "14"],
+        ["19 May – 25 May 2026", "1", "0", "2"],
+        ["12 May – 18 May 2026", "–", "–", "–"],
+    ]
+    assert [row[1] for row in plot("Subscribers", 364)["table"]["rows"][:3]] == ["100", "93", "–"]
 
 
 @pytest.mark.parametrize(("measure", "counts", "title", "values"), CASES["drawn"])
 def test_plot_draws_counts_of_its_measure(measure, counts, title, values):
     tally(measure, counts)
-    drawn = json.loads(plot(title).data)["datasets"]
-    assert [one["data"][-1] for one in drawn] == values
+    drawn = json.loads(plot(title)["data"])["datasets"]
+    assert [one["data"][-2:] for one in drawn] == [[None, value] for value in values]
+    assert len({one["stack"] for one in drawn}) == 1
 
 
 def test_a_year_asks_no_more_queries_than_a_day(panel, django_assert_max_num_queries):
     DailyCount.objects.bulk_create(
         DailyCount(day=TODAY - back * DAY, measure=measure, counted_at=NOW)
         for back in range(365)
-        for measure in {kind.measure for kind in charts.KINDS[:3]}
+        for measure in {kind["measure"] for kind in charts.KINDS[:3]}
     )
     with django_assert_max_num_queries(80):
         panel.get(reverse(INDEX), {"days": 364})

@@ -1,6 +1,7 @@
 """The panel's page of sources: switches, trials, and feeds of journals."""
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from digest import tasks
@@ -9,6 +10,7 @@ from digest.models import Harvest, Paper, SourceConfig
 from digest.papers import registry
 from digest.papers.registry import BuiltIn
 from digest.ranking.query import lines
+from digest.sources.journals import Journal
 from digest.topics import starter_topics
 from subscriptions.models import Topic
 from tests.digest.admin.test_roles import make_user
@@ -18,7 +20,9 @@ from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.admin_pages import form_of, page
 from tests.helpers.data_files import cases
 from tests.helpers.pages import text_of
+from tests.servers.crossref import CrossrefServer, use
 from tests.servers.daily_lists import BioRxivServer
+from tests.servers.journals import JournalServer
 
 CASES = cases("feed_urls")
 
@@ -159,10 +163,10 @@ def test_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
     local = BuiltIn("bioRxiv", server.source)
     monkeypatch.setitem(registry.SOURCES, "biorxiv", local)
     assert "its list has no papers today" in try_now(panel)
-    for number in range(1, 8):
+    for number in range(11, 23):
         server.add(TODAY - 2 * DAY, number)
     text = try_now(panel)
-    assert [f"Paper {number}" in text for number in range(1, 8)] == [1, 1, 1, 1, 1, 0, 0]
+    assert [f"Paper {number}" in text for number in range(11, 23)] == [True] * 10 + [False] * 2
     assert not Paper.objects.exists()
     assert not Harvest.objects.exists()
 
@@ -176,6 +180,94 @@ def test_failed_trial_is_explained(panel, server, monkeypatch, answer, error):
     else:
         server.close()
     assert error in try_now(panel)
+
+
+# ---- Lists of journals
+
+
+ADD_JOURNALS = reverse("admin:digest_sourceconfig_add_journals")
+
+
+@pytest.fixture
+def crossref(monkeypatch):
+    with CrossrefServer(TODAY) as crossref:
+        use(monkeypatch, crossref)
+        crossref.journals = {"Annals of Bread": ["0317-8471"], "Bread Letters": ["1234-5679"]}
+        yield crossref
+
+
+def find(panel, text="", **sent):
+    """Return the journals that a list is understood as, and whether they are chosen or why not."""
+    rows = panel.post(ADD_JOURNALS, {"text": text} | sent).context["rows"]
+    return {f"{row.journal.title} {row.journal.ids}": row.problem or row.is_chosen for row in rows}
+
+
+def test_journals_are_found_by_name_issn_or_prefix(panel, crossref):
+    text = "Physical Review B\n0317-8471\nbread\nBread Letters\n10.5555\n2469-9951\nzzyzx"
+    assert find(panel, text, listed=["10.2139"]) == {
+        "Physical Review B 2469-9950, 2469-9969": True,
+        "Annals of Bread 0317-8471": False,  # Of two that are called "bread".
+        "Bread Letters 1234-5679": True,
+        "10.5555 10.5555": True,
+        " 2469-9951": "2469-9951 is no ISSN: its last digit does not fit. ",
+        "zzyzx ": "Crossref has no such journal. Check the name, ISSN or prefix.",
+        "SSRN 10.2139": True,
+    }
+    crossref.close()
+    assert "firewall and DNS" in find(panel, "Rye")["Rye "]
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        ({"text": ""}, "Enter journals, choose some, or choose a file."),
+        ({"text": "Nature\n" * 2 + "\n".join(map(str, range(200)))}, "These are 201 journals."),
+        ({"file": SimpleUploadedFile("a.opml", b"<opml><body>")}, "the XML is broken"),
+        ({"file": SimpleUploadedFile("a.csv", b"\xff")}, "The file is not UTF-8."),
+    ],
+)
+def test_unusable_list_is_refused(panel, sent, error):
+    assert error in text_of(panel.post(ADD_JOURNALS, sent))
+
+
+def test_broken_feeds_of_opml_are_told_and_others_added(panel, settings, monkeypatch):
+    settings.ALLOWED_PRIVATE_HOSTS = frozenset({"127.0.0.1"})
+    monkeypatch.setattr(Journal, "seconds_between", 0.0)
+    with JournalServer("rss2") as feeds, JournalServer() as empty:
+        for number in range(12):
+            feeds.add(number)
+        urls = [f"{feeds.base}/{number}" for number in range(4)]
+        urls += [f"{empty.base}/", "http://127.0.0.1:9/", "/feed.xml"]
+        outlines = "".join(f"<outline text='Bread {url}' xmlUrl='{url}'/>" for url in urls)
+        opml = SimpleUploadedFile("a.opml", f"<opml><body>{outlines}</body></opml>".encode())
+        rows = panel.post(ADD_JOURNALS, {"file": opml}).context["rows"]
+        url = reverse("admin:digest_sourceconfig_try_journal")
+        trials = [
+            panel.post(url, {"journal": row.value, "is_chosen": "on"}).context for row in rows
+        ]
+    assert [len(trial["papers"]) for trial in trials] == [10] * 4 + [0] * 3
+    problems = ["the feed has no items", "cannot reach 127.0.0.1", "enter a valid url"]
+    for trial, problem in zip(trials[4:], problems, strict=True):
+        assert problem in trial["row"].problem.lower()
+    chosen = [trial["row"].value for trial in trials if trial["row"].is_chosen]
+    page = panel.post(ADD_JOURNALS, {"chosen": [*chosen, chosen[0], "{"]}, follow=True)
+    assert "Added: 4." in text_of(page)
+    assert "Another source has this feed." in text_of(page)
+    added = SourceConfig.objects.exclude(feed_url="")
+    assert set(added.values_list("feed_url", "is_on")) == {(url, True) for url in urls[:4]}
+
+
+def test_feed_can_be_replaced_by_issns(panel, crossref):
+    add(panel)
+    row = SourceConfig.objects.exclude(feed_url="").get()
+    assert "10.26434a is neither" in str(save(panel, row, crossref_ids="10.26434a"))
+    assert not save(panel, row, crossref_ids="03178471")
+    crossref.add(day=TODAY)
+    assert "Paper 1 Ada Roe" in try_now(panel, row.name)
+    assert source(row.name).crossref_ids == "0317-8471"
+    assert "A Journal has this already." in str(
+        panel.post(reverse(ADD), {"title": "B", "crossref_ids": "0317-8471"}).context["errors"]
+    )
 
 
 # ---- Fields of research

@@ -8,7 +8,7 @@ import pytest
 from digest.indexing import array_file
 from digest.indexing.index import FORMAT, MAX_AUTHORS, Index, arrays_of
 from digest.ranking import text
-from digest.ranking.model import WIDTH, counted, stems_of
+from digest.ranking.model import WIDTH
 from tests.helpers.data_files import cases
 
 CASES = cases("index_searches")
@@ -36,17 +36,7 @@ def index():
 
 def test_papers_are_ordered_by_day(index):
     assert index.ids_at(slice(None)) == ["d", "a", "b", "c"]
-    assert [index.place_of(one) for one in "dabc"] == [0, 1, 2, 3]
-    assert {index.place_of(one) for one in ("", "e", "é", "aa", "dd")} == {-1}
-
-
-def test_counts_equal_those_of_a_model(index):
-    counts, is_indexed = index.counts_of(["c", "nobody's", "a"])
-    assert is_indexed.tolist() == [True, False, True]
-    assert counts.shape == (3, WIDTH)
-    expected = counted(stems_of(document) for document in (PAPERS["c"][1], "", PAPERS["a"][1]))
-    for name in ("data", "indices", "indptr"):
-        assert np.array_equal(getattr(counts, name), getattr(expected, name))
+    assert [index.place_of(one) for one in "dabcé"] == [0, 1, 2, 3, -1]
 
 
 def test_incremental_index_equals_full_index():
@@ -111,8 +101,6 @@ def test_similar_papers_share_rare_words(index):
 
 def test_empty_index_can_be_searched():
     index = Index(arrays({})[0])
-    assert len(index) == 0
-    assert index.place_of("a") == -1
     assert index.counts_of(["a"])[0].shape == (1, WIDTH)
     assert len(index.matching(["graph"], all_of_them=True)[0]) == 0
     assert arrays(PAPERS, index)[1] == ["d", "a", "b", "c"]
@@ -132,10 +120,8 @@ def test_arrays_are_restored_read_only():
     read = array_file.read(content_of(some))
     assert read.keys() == some.keys()
     for name, array in some.items():
-        assert read[name].dtype == array.dtype
+        assert (read[name].dtype, read[name].flags.writeable) == (array.dtype, False)
         assert np.array_equal(read[name], array)
-        assert not read[name].flags.writeable
-    assert len(Index(read)) == len(PAPERS)
 
 
 def test_invalid_array_file_is_refused():

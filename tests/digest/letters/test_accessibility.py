@@ -210,17 +210,6 @@ def test_screen_reader_text_equals_plain_text(browser, letter, settings, client)
     assert all(heading.name for heading in by_role["heading"])
 
 
-@pytest.mark.parametrize("letter", ["digest"], indirect=True)
-def test_papers_are_headings_with_three_links(browser, letter):
-    nodes = Heard.all_of(show(browser, letter.html))
-    values = {"More": "more", "Less": "less", "Save": "save"}
-    steering = [one for one in nodes if one.role == "link" and STEERING.search(one.url)]
-    assert [STEERING.search(link.url)[1] for link in steering] == [*values.values()] * 6
-    assert all(link.url.endswith(f"value={values[link.name]}") for link in steering)
-    headings = [[node.level, node.name] for node in nodes if node.role == "heading"]
-    assert headings == CASES["headings"]
-
-
 # ---- To the eye
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from datetime import timedelta
 from email import message_from_bytes, policy
 
 import lxml.html
@@ -16,11 +15,11 @@ from subscriptions.actions import signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import queue
 from subscriptions.mail import plaintext
-from subscriptions.models import Letter, Topic
+from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.letter_data import material_of, mime_of
-from tests.factories.make import NOW
+from tests.factories.make import DAY, NOW, TODAY
 from tests.helpers.data_files import cases
 
 pytestmark = pytest.mark.django_db
@@ -44,23 +43,20 @@ def sent(data_dir):
 def digest(sent):
     """Return a function that delivers a digest of these papers and returns it, parsed."""
 
-    def send(*papers, topics=("Graph learning",), **fields):
-        return parsed(sent(digest_letter(*papers, topics=topics, **fields)))
+    def send(*papers, **fields):
+        return parsed(sent(digest_letter(*papers, **fields)))
 
     return send
 
 
-def digest_letter(*papers, topics=("Graph learning",), kind="digest", **fields):
-    followed = [Topic.objects.get_or_create(name=name, slug=name[:9])[0] for name in topics]
-    subscriber = make.subscriber(topics=followed, **fields)
-    letter = queue.create(subscriber, kind, now=NOW, closes_at=NOW + timedelta(days=1))
-    digest = Digest.objects.create(
-        subscriber=subscriber, day=NOW.date(), letter=letter, considered=400
-    )
-    reason = {"basis": "topic", "topic_name": topics[0]} if topics else {"basis": "new"}
-    reason |= {"subscriber": subscriber, "score": 0.5, "terms": ["graph", "node"]}
+def digest_letter(*papers, topics=("Graph learning",), kind="digest"):
+    subscriber = make.subscriber(topics=[make.topic(name) for name in topics])
+    letter = queue.create(subscriber, kind, now=NOW, closes_at=NOW + DAY)
+    common = {"subscriber": subscriber, "score": 0.5, "terms": ["graph", "node"]}
+    common |= {"basis": "topic", "topic_name": topics[0]} if topics else {"basis": "new"}
+    digest = Digest.objects.create(subscriber=subscriber, day=TODAY, letter=letter, considered=400)
     for position, paper in enumerate(papers, start=1):
-        Pick.objects.create(digest=digest, paper=paper, position=position, **reason)
+        Pick.objects.create(digest=digest, paper=paper, position=position, **common)
     return letter
 
 
@@ -122,14 +118,6 @@ def test_long_topic_is_truncated(digest):
         assert "We study how agents that call tools learn to plan far…" in " ".join(part.split())
 
 
-def test_control_characters_are_removed(digest):
-    letter = digest(make.paper("\U0001fffe"), make.paper("A\x1b bell\x07 \u202eright", "a\x0bb"))
-    for part in (letter["Subject"], text_of(letter), html_of(letter)):
-        assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]", part)
-    assert letter["Subject"] == "Paperboy + 1 more"
-    assert "2. A bell right" in text_of(letter)
-
-
 def test_text_lines_are_short_except_urls(digest):
     papers = [
         make.paper("Lange Wörter " * 30, "Donaudampfschifffahrt" * 30, authors=["Ada Example"] * 9),
@@ -150,7 +138,6 @@ def test_hugging_face_summary_replaces_long_abstract(digest):
     for part in (text_of(letter), shown(letter)):
         assert "Summary by Hugging Face: Graphs < trees." in part
         assert "so it goes" not in part
-        assert "2. Bare" in part  # Though little is known of it.
     assert "None" not in shown(letter)
     assert 'href=""' not in html_of(letter)
 
@@ -210,25 +197,15 @@ def test_digest_without_papers_is_not_sent():
     assert compose.preview(letter.digest, []).subject == "No new papers for you today"
 
 
-def test_repeated_sign_up_sends_reminder(sent):
+def test_sign_up_emails_contain_no_text_of_the_form(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
-    request = signup.SignUpRequest(topics)
+    request = signup.SignUpRequest(topics)  # Anyone may type anyone's address.
     letter = signup.subscribe("reader@example.org", request, source=CONSENT_SOURCE, now=NOW)
     email = parsed(sent(letter))
     url = tokens.answer_url(letter.subscriber, "confirm", letter.subscriber.asked_at)
     assert html_of(email).count(f'href="{url}"') == 2
     assert f"\n{url}\n" in text_of(email)
-    assert "spam" not in text_of(email) + html_of(email)  # Anyone may type anyone's address.
-
-    signup.confirm(letter.subscriber, letter.subscriber.asked_at, source=CONSENT_SOURCE, now=NOW)
-    again = signup.subscribe(
-        "reader@example.org", request, source=CONSENT_SOURCE, now=NOW + timedelta(days=2)
-    )
-    Letter.objects.filter(pk=again.pk).update(next_try_at=NOW)
-    reminder = parsed(sent(again))
-    assert reminder["Subject"] == "You’re already subscribed to Paperboy"
-    assert "/confirm/" not in text_of(reminder) + html_of(reminder)
-    assert tokens.preferences_url(letter.subscriber) in text_of(reminder)
+    assert "spam" not in text_of(email) + html_of(email)
 
 
 def test_media_rules_survive_inlining(digest):
@@ -254,41 +231,6 @@ def test_operator_text_is_never_numbered(digest, settings):
 def test_letter_waits_while_sender_address_is_invalid(settings):
     letter = digest_letter(make.paper("Graphs"))
     settings.REPLY_TO_EMAIL = "nonsense"
-    for attempt in range(1, 4):
-        queue.deliver(letter.pk, NOW)
-        letter.refresh_from_db()
-        assert (letter.state, letter.attempt, letter.failed_attempts) == ("planned", attempt, 0)
-        Letter.objects.update(next_try_at=NOW)
-    settings.REPLY_TO_EMAIL = "Editor <editor@paperboy.example>"
-    assert queue.deliver(letter.pk, NOW)
-
-
-def test_fifty_long_papers_leave_room_for_news():
-    material = material_of(["A long & winding title " * 40] * 50)
-    for pick in material.picks:
-        pick.paper.abstract = "Some words of it & more, " * 200
-        pick.paper.authors, pick.paper.categories = ["Ada Maria Example-Sample"] * 30, ["cs.LG"] * 9
-    html = compose.render(material).html
-    assert len(html.encode()) <= 100_000  # Gmail cuts at 102,000.
-    assert html.count("data-paper-id") == 50
-    assert "unsubscribe" in html
-    material.news = [{"title": f"News {'&' * 160}", "link": "http://x/", "said": "y."}] * 20
-    content = compose.render(material)
-    assert len(content.html.encode()) < 80_000
-    paragraphs = content.text.split("\n\n")
-    assert [one.count("News") for one in paragraphs if "News" in one] == [1] * 20
-
-
-def test_every_paper_has_sentence_authors_and_links(digest):
-    sentence = "We present graph networks that tell which corals of forty reefs bleach next year, "
-    sentence += "and which of them recover by themselves."
-    papers = [
-        make.paper(f"Corals {n}", sentence, authors=["Ada King", "Emmy Noether"]) for n in range(6)
-    ]
-    letter = digest(*papers)
-    for text in (" ".join(text_of(letter).split()), shown(letter)):
-        assert text.count(sentence) == text.count("Ada King, Emmy Noether") == len(papers)
-    for paper in papers:
-        assert f"arXiv:{paper.pk}" in text_of(letter)
-        assert f'href="https://arxiv.org/pdf/{paper.pk}"' in html_of(letter)
-    assert "Was this forwarded to you?" in shown(letter)
+    queue.deliver(letter.pk, NOW)
+    letter = make.fresh(letter)
+    assert (letter.state, letter.attempt, letter.failed_attempts) == ("planned", 1, 0)

@@ -3,6 +3,7 @@
 import resource
 import shutil
 from html import unescape
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
@@ -11,13 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest import tasks
-from digest.models import Alarm, Coverage, Harvest, Heartbeat
+from digest.models import Alarm, Coverage, Harvest
 from digest.models.locks import Lease
 from digest.operations import alarms, heartbeats, invariants
-from digest.planning import plan
-from subscriptions.actions import preferences
 from subscriptions.delivery import circuit_breaker
-from subscriptions.models import Letter, LetterFact, Subscriber
+from subscriptions.models import Letter, LetterFact
 from subscriptions.security import rate_limits
 from tests.factories import make, returned_mail
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, TODAY
@@ -52,7 +51,7 @@ def letter(**fields):
     return make.subscriber(next_due_at=NOW + 9 * DAY).letters.create(**fields)
 
 
-def digests(count, *, state="accepted", domain="example.org", said="250 ok", kind="digest"):
+def digests(count, state="accepted", domain="example.org", said="250 ok", kind="digest"):
     """Make digests that ended so, each of a subscriber of its own."""
     fields = {"state": state, "kind": kind, "last_reply": said}
     fields["reason"] = f"refused: {said}" if state == "failed" else ""
@@ -75,28 +74,32 @@ def list_is_missing():
         Coverage.objects.create(day=day, state=state, **fields)
 
 
+LATE = NOW - 15 * MINUTE
+FULL_DISK = SimpleNamespace(total=10**12, free=10**8)
+#: How each alarm is brought about.
 PROBLEMS = {
-    "beat": lambda: tick(6 * MINUTE),
-    "breaker": lambda: circuit_breaker.open("auth", "535 no", NOW),
-    "flood": lambda: rate_limits.check_visitor("lost link", "192.0.2.1", NOW),
-    "letters": lambda: letter(state="planned", next_try_at=NOW - HOUR),
-    "papers": list_is_missing,
-    "planning": lambda: make.subscriber(next_due_at=NOW - HOUR),
-    "promises": violate_an_invariant,
-    "refused": lambda: digests(5, state="failed", domain="gmail.com", said=BLOCKED),
-    "source": lambda: make.harvest("arxiv", NOW - 4 * HOUR, state="failed", result="A timeout."),
-    "stopped": lambda: circuit_breaker.stop("ada", NOW - 2 * HOUR),
-    "uncertain": lambda: letter(state="uncertain", next_try_at=NOW + HOUR),
+    "beat": lambda patch: tick(6 * MINUTE),
+    "breaker": lambda patch: circuit_breaker.open("auth", "535 no", NOW),
+    "disk": lambda patch: patch.setattr(shutil, "disk_usage", lambda path: FULL_DISK),
+    "flood": lambda patch: rate_limits.check_visitor("lost link", "192.0.2.1", NOW),
+    "letters": lambda patch: letter(state="planned", next_try_at=LATE),
+    "papers": lambda patch: list_is_missing(),
+    "planning": lambda patch: make.subscriber(next_due_at=LATE),
+    "promises": lambda patch: violate_an_invariant(),
+    "refused": lambda patch: digests(5, "failed", "gmail.com", BLOCKED),
+    "source": lambda patch: make.harvest("arxiv", NOW - 3 * HOUR - MINUTE, state="failed"),
+    "stopped": lambda patch: circuit_breaker.stop("ada", NOW - HOUR - MINUTE),
+    "uncertain": lambda patch: letter(state="uncertain", next_try_at=NOW + HOUR),
 }
+#: They are raised when something has been so for a while, at NOW.
+LATER = {"beat", "letters", "planning", "source", "stopped"}
 
 
-@pytest.mark.parametrize("name", [*PROBLEMS, "disk"])
-def test_alarm_is_told_everywhere_with_the_same_words(name, settings, hook, panel, disk_usage):
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_alarm_is_told_everywhere_with_the_same_words(name, settings, hook, panel, monkeypatch):
     settings.LIMITS = settings.LIMITS | {"all": 1}
-    if name == "disk":
-        disk_usage.free = 10**8
-    else:
-        PROBLEMS[name]()
+    PROBLEMS[name](monkeypatch)
+    assert name not in LATER or names(NOW - MINUTE) == []
     tasks.check_rarely()
     alarms.watch(NOW)
     grade, text = result(name)
@@ -110,11 +113,10 @@ def test_alarm_is_told_everywhere_with_the_same_words(name, settings, hook, pane
 
 
 def test_every_alarm_has_a_test():
-    assert alarms.names() == sorted([*PROBLEMS, "database", "disk"])
+    assert alarms.names() == sorted([*PROBLEMS, "database"])
 
 
 def test_new_installation_has_no_alarms(caplog):
-    assert names() == []
     assert [finding.name for finding in alarms.find(NOW)] == ["scheduler"]
     assert caplog.records == []
 
@@ -140,102 +142,81 @@ def test_minutely_checks_skip_ended_letters():
 
 
 def test_stale_tick_names_hanging_mail_server():
-    tick(5 * MINUTE)
-    assert names() == []
-    for minutes in (0, 4, 5):  # An answer that takes a minute keeps nobody from ticking.
+    tick(6 * MINUTE)
+    for minutes in (1, 2, 3):  # An answer that takes a minute keeps nobody from ticking.
         letter(state="transmitting", left_at=NOW - minutes * MINUTE)
-    (alarm,) = alarms.find(NOW + MINUTE)
-    assert "wait for the mail server's reply to 2 emails" in alarm.text
-    heartbeats.beat(heartbeats.TICK, NOW + 2 * DAY)  # By a clock that is ahead.
-    tick(0 * MINUTE)
-    assert names(NOW + 10 * MINUTE) == ["beat"]
+    (alarm,) = alarms.find(NOW)
+    assert "to 2 emails" in alarm.text
 
 
 @pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
 def test_only_real_ticks_record_a_heartbeat(run):
+    heartbeats.beat(heartbeats.TICK, NOW + 2 * DAY)  # By a clock that is ahead.
     call_command("tick", "--now", "2026-06-01T12:00+00:00")
     call_command("tick", "--dry-run")
-    assert not Heartbeat.objects.exists()
+    assert heartbeats.last_beat(heartbeats.TICK) == NOW + 2 * DAY
     run()
     tick(HOUR)  # What comes late does not turn the clock back.
     assert heartbeats.last_beat(heartbeats.TICK) == NOW
 
 
-def test_digest_hour_moved_to_past_is_not_late():
-    one = make.subscriber(hour=18, next_due_at=NOW + 6 * HOUR, confirmed_at=NOW - 30 * DAY)
-    preferences.change(one, None, {"hour": 3}, now=NOW)
-    assert names() == []
-    assert list(Subscriber.objects.due(NOW)) == [one]  # Their digest of today comes now.
-    assert names(NOW + 14 * MINUTE) == []
-    assert names(NOW + 15 * MINUTE) == ["planning"]
-
-
-def test_late_letters_raise_alarm_unless_sending_is_stopped(settings):
-    make.paper()
-    make.subscriber()
-    plan.plan(NOW)
-    assert names(NOW + 14 * MINUTE) == []
-    assert names(NOW + 16 * MINUTE) == ["letters"]
-    circuit_breaker.stop("you", NOW)
-    assert names(NOW + 16 * MINUTE) == []
+@pytest.mark.parametrize("name", ["letters", "planning"])
+def test_nothing_is_late_while_sending_is_stopped(name, settings):
     settings.ALARM_LATE = 5 * MINUTE
+    PROBLEMS[name](None)
+    circuit_breaker.stop("you", NOW)
+    assert names() == []
     circuit_breaker.resume("you", NOW)
-    assert names(NOW + 6 * MINUTE) == ["letters"]
+    assert names(NOW + 6 * MINUTE) == [name]
 
 
 def test_sending_is_wrong_before_it_is_an_alarm():
-    assert result("sending")[0] == "ok"
     for alarm in ([], [], ["breaker"]):
         circuit_breaker.open("unreachable", "it said 535", NOW, is_probe=True)
         assert names() == alarm
         assert result("sending")[0] == ("ok" if alarm else "wrong")
     circuit_breaker.stop("Ada", NOW)
-    assert names(NOW + HOUR) == []
+    assert names() == []
     grade, text = result("sending")
-    assert grade == "wrong"
-    assert "by Ada. When it may go on, run `manage.py sending resume`." in text
-    assert names(NOW + HOUR + MINUTE) == ["stopped"]
+    assert (grade, "Ada" in text) == ("wrong", True)
 
 
 def test_source_failing_for_hours_raises_alarm():
+    make.harvest("arxiv", NOW - 4 * HOUR, state="failed", since=TODAY - 9 * DAY)  # A backfill.
     for runs, alarm in cases("source_alarms"):  # Each with the hours since it began.
-        Harvest.objects.all().delete()
+        Harvest.objects.filter(since=None).delete()
         for state, hours in runs:
             make.harvest("huggingface", NOW - hours * HOUR, state=state)
         assert names() == alarm, runs
-    Harvest.objects.all().delete()
-    # A backfill that fails is no alarm.
-    make.harvest("huggingface", NOW - 4 * HOUR, state="failed", since=NOW.date() - 9 * DAY)
-    assert names() == []
 
 
-def test_nearly_full_disk_raises_alarm(settings, tmp_path, disk_usage):
-    settings.DATA_DIR = tmp_path / "not" / "yet"
-    for total, free, alarm in [
+@pytest.mark.parametrize(
+    ("total", "free", "alarm"),
+    [
         (10**12, 3 * 10**9, []),
         (10**12, 10**9, ["disk"]),
         (10**10, 10**9, []),
         (10**10, 4 * 10**8, ["disk"]),
-    ]:
-        disk_usage.total, disk_usage.free = total, free
-        assert names() == alarm
+    ],
+)
+def test_nearly_full_disk_raises_alarm(settings, tmp_path, disk_usage, total, free, alarm):
+    settings.DATA_DIR = tmp_path / "not" / "yet"
+    disk_usage.total, disk_usage.free = total, free
+    assert names() == alarm
     assert set(disk_usage.paths) == {tmp_path}
 
 
 def test_rejections_and_later_bounces_are_counted_by_domain():
-    digests(9, state="failed", kind="confirm")
+    digests(9, "failed", kind="confirm")
     digests(90)
-    digests(2, state="failed", domain="example.net", said="550 5.1.1 no such user")
-    reports = digests(2, domain="gmail.com")
-    assert alarms.find(NOW, alarms.FIVE_MINUTES) == []
-    reports += digests(1, domain="gmail.com")
-    for report in reports:
+    digests(2, "failed", "example.net", "550 5.1.1 no such user")
+    for report in digests(3, domain="gmail.com"):
+        assert alarms.find(NOW, alarms.FIVE_MINUTES) == []
         fact = {"kind": "bounced", "grade": "policy", "reply": BLOCKED, "noted_at": NOW}
         LetterFact.objects.create(letter=report, key=report.pk, **fact)
     (alarm,) = alarms.find(NOW, alarms.FIVE_MINUTES)
-    assert "5 of 95 digests" in alarm.text
-    assert "most by gmail.com: 550 5.7.1 <…>: blocked." in alarm.text
-    assert alarms.find(NOW + DAY - MINUTE, alarms.FIVE_MINUTES)
+    for words in ("5 of 95 digests", "most by gmail.com: 550 5.7.1 <…>: blocked."):
+        assert words in alarm.text
     assert not alarms.find(NOW + DAY + MINUTE, alarms.FIVE_MINUTES)
     digests(6)
     assert not alarms.find(NOW, alarms.FIVE_MINUTES)
@@ -260,23 +241,18 @@ def test_failing_check_does_not_stop_other_checks(monkeypatch, caplog):
 # ---- What strangers learn of it
 
 
-def test_health_page_hides_details_from_visitors(client, disk_usage):
-    tick(HOUR)
-    make.subscriber("secret@example.org", next_due_at=NOW - HOUR)
-    disk_usage.free = 0
-    circuit_breaker.open("auth", "535 wrong password for secret-user", NOW)
-    digests(5, state="failed", domain="secret.com", said=BLOCKED)
+def test_health_page_hides_details_from_visitors(client, settings, monkeypatch):
+    settings.LIMITS = settings.LIMITS | {"all": 1}
+    for name in PROBLEMS.keys() - {"refused", "stopped"}:
+        PROBLEMS[name](monkeypatch)
+    circuit_breaker.open("auth", "535 wrong password for you", NOW)
+    digests(5, "failed", "gmail.com", BLOCKED)
     tasks.check_rarely()
     response = client.get("/healthz/")
     assert response.status_code == 200
-    assert response.json()["degraded"] == [
-        "The scheduler has not run for some minutes.",
-        "Digests are late.",
-        "No emails are sent now.",
-        "A disk is nearly full.",
-        "Many emails are rejected.",
-        "A delivery invariant is violated.",
-    ]
+    assert len(response.json()["degraded"]) >= len(PROBLEMS) - 3
+    for detail in ("535", "gmail", "12:00", "@"):
+        assert detail not in response.text
 
 
 def test_unwritable_database_is_not_ready(client):
@@ -301,47 +277,42 @@ def test_unwritable_database_is_not_ready(client):
 def test_alarm_is_reported_when_raised_and_resolved(hook, caplog):
     circuit_breaker.open("auth", "it said 535", NOW)
     caplog.clear()
-    for minute in range(4):
-        alarms.watch(NOW + minute * MINUTE)
-    circuit_breaker.resume("you", NOW)
-    circuit_breaker.close()
-    for minute in range(4, 10):
+    for minute in range(10):
+        if minute == 4:
+            circuit_breaker.close()
         alarms.watch(NOW + minute * MINUTE)
     begun, ended = hook.posted
-    assert begun.startswith("Paperboy (http://127.0.0.1:8000):\n[breaker] No emails are sent now: ")
-    assert "[breaker] Resolved: No emails are sent now" in ended
-    logged = [(one.levelname, one.getMessage()[:20]) for one in caplog.records]
-    assert [one for one in logged if "breaker" in one[1]] == [
-        ("ERROR", "[breaker] No emails "),
-        ("WARNING", "[breaker] Resolved: "),
+    assert begun.startswith("Paperboy (http://127.0.0.1:8000):\n[breaker] ")
+    assert "\n[breaker] Resolved: " in ended
+    assert [one.levelname for one in caplog.records if "[breaker]" in one.message] == [
+        "ERROR",
+        "WARNING",
     ]
     (row,) = Alarm.objects.all()
     assert (row.raised_at, row.ended_at) == (NOW, NOW + 7 * MINUTE)
 
 
 def test_flapping_alarm_is_reported_once(hook):
-    for minute in (0, 1, 2, 3, 4, 5, 11, 60, 71):
+    for minute in range(9):
         if minute % 2 == 0:
             circuit_breaker.open("auth", "it said 535", NOW, is_probe=True)
         else:
             circuit_breaker.close()
         alarms.watch(NOW + minute * MINUTE)
-    assert len(hook.posted) == 4
-    assert Alarm.objects.count() == 2
+    assert len(hook.posted) == Alarm.objects.count() == 1
 
 
 def test_failed_webhook_is_retried_without_logging_its_url(settings, hook, caplog):
     caplog.set_level("INFO")  # As `--loglevel INFO` does.
-    settings.ALARM_WEBHOOK = "http://127.0.0.1:1/?key=secret"
     circuit_breaker.open("auth", "it said 535", NOW)
-    alarms.watch(NOW)
-    assert "ALARM_WEBHOOK did not accept an alarm: ConnectError" in caplog.text
-    settings.ALARM_WEBHOOK, hook.status = f"{hook.url}?key=secret", 500
-    alarms.watch(NOW + MINUTE)
-    assert "ALARM_WEBHOOK did not accept an alarm: HTTPStatusError" in caplog.text
+    refusals = [("http://127.0.0.1:1/", 204, "ConnectError"), (hook.url, 500, "HTTPStatusError")]
+    for url, hook.status, error in refusals:
+        settings.ALARM_WEBHOOK = f"{url}?key=secret"
+        alarms.watch(NOW)
+        assert f"ALARM_WEBHOOK did not accept an alarm: {error}" in caplog.text
     hook.status = 204
-    for minute in (2, 3):
-        alarms.watch(NOW + minute * MINUTE)
+    for _ in range(2):
+        alarms.watch(NOW)
     assert len(hook.posted) == 2
     assert "secret" not in caplog.text
 
@@ -395,7 +366,7 @@ def test_rare_and_local_alarms_survive_frequent_checks(disk_usage):
         assert sorted({alarm.name for alarm in Alarm.objects.standing()}) == standing
 
 
-def test_invariants_are_checked_once_a_day(caplog):
+def test_invariants_of_new_letters_are_checked_once_a_day():
     alarms.check_rarely(NOW)
     broken = violate_an_invariant()
     alarms.check_rarely(NOW + DAY - MINUTE)
@@ -403,13 +374,9 @@ def test_invariants_are_checked_once_a_day(caplog):
     alarms.check_rarely(NOW + DAY)
     alarm = Alarm.objects.get()
     assert (alarm.name, alarm.subject) == ("promises", "reasons")
-    assert (
-        f"“Every unsent email has a reason” (reasons) is violated by 1 row (letter {broken.pk})"
-        in alarm.text
-    )
+    assert f"1 row (letter {broken.pk})" in alarm.text
     Letter.objects.update(created_at=NOW - invariants.RECENT - DAY)
     assert not alarms.find(NOW, alarms.DAY)
-    assert len(caplog.records) == 1
 
 
 # ---- Beside the web server
@@ -422,13 +389,13 @@ def test_database_outage_is_reported_by_any_process(hook, monkeypatch, error):
     def refuse(execute, *args):
         raise error("gone")
 
-    watcher = alarms.Watcher()
+    count = 0
     monkeypatch.setattr(connection, "close", lambda: None)  # The test's transaction is in it.
     for is_long in (False, True):
         for _ in range(5 if is_long else 1):
             with connection.execute_wrapper(refuse):
-                watcher.check()
-        watcher.check()
+                count = alarms.watch_database(count)
+        count = alarms.watch_database(count)
         assert bool(hook.posted) == is_long
     assert [text.splitlines()[1:] for text in hook.posted] == [
         [f"[database] The database does not answer ({error.__name__})."],

@@ -9,11 +9,11 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from digest import tasks
-from digest.models import Alarm, Heartbeat, Paper
+from digest.models import Alarm, Paper
 from digest.operations import doctor, health, heartbeats
-from digest.operations.checks import CHECKS, installation, service
+from digest.operations.checks import CHECKS, installation, mail, service
 from tests.factories import make
-from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND, TODAY
+from tests.factories.make import DAY, HOUR, NOW, SECOND, TODAY
 from tests.faults.cluster import Redis
 from tests.helpers import services
 from tests.helpers.checks import result
@@ -46,7 +46,6 @@ def test_healthy_installation_passes_all_checks():
     findings = list(doctor.examine(NOW))
     assert {finding.name for finding in findings if finding.grade != "ok"} == MISSING
     assert len(findings) == len(CHECKS)
-    assert all(finding.text.endswith(".") for finding in findings)
 
 
 def test_read_only_postgresql_is_reported(client):
@@ -78,12 +77,11 @@ def test_wrong_settings_are_reported_with_advice(settings, changed, what, grade,
 @pytest.mark.parametrize("run", [tasks.watch, lambda: call_command("tick")])
 def test_dropped_secret_key_is_reported_for_a_month(settings, run):
     run()
-    assert result("secret key")[0] == "ok"
     settings.SECRET_KEY = "n" * 50
     run()
     grade, text = result("secret key")
-    assert (grade, "in use until 12:00 UTC on 1 June 2026" in text) == ("note", True)
-    assert installation.secret_key(NOW + 31 * 24 * HOUR) is None
+    assert (grade, "12:00 UTC on 1 June 2026" in text) == ("note", True)
+    assert installation.secret_key(NOW + 31 * DAY) is None
     settings.SECRET_KEY_FALLBACKS = ["k" * 50]
     assert result("secret key")[0] == "ok"
 
@@ -107,56 +105,51 @@ def test_world_readable_files_are_reported(data_dir):
     file = data_dir / "secret-key"
     file.write_text("k")
     file.chmod(0o640)
-    message = f"other users of this machine can read {file}: run `chmod 600 {file}`."
-    assert result("secret key") == ("wrong", message)
     data_dir.chmod(0o755)
-    message = f"other users of this machine can read {data_dir}: run `chmod o= {data_dir}`."
-    assert result("data folder") == ("note", message)
+    for name, grade, command in [
+        ("secret key", "wrong", f"chmod 600 {file}"),
+        ("data folder", "note", f"chmod o= {data_dir}"),
+    ]:
+        found_grade, text = result(name)
+        assert (found_grade, command in text) == (grade, True)
 
 
-LAST_ADDRESSES = [("172.18.0.1", "note"), ("172.18.0.2", "ok"), ("93.184.216.34", "ok")]
-
-
-@pytest.mark.parametrize(("last", "grade"), LAST_ADDRESSES)
-def test_unconfigured_proxy_is_detected_from_sign_ups(last, grade):
+@pytest.mark.parametrize(
+    ("first", "last", "grade"),
+    [
+        ("172.18.0.1", "172.18.0.1", "note"),
+        ("172.18.0.1", "172.18.0.2", "ok"),
+        ("93.184.216.34", "93.184.216.34", "ok"),
+    ],
+)
+def test_unconfigured_proxy_is_detected_from_sign_ups(first, last, grade):
     """TRUSTED_PROXIES names others: all visitors share one limit, and nobody's address is kept."""
-    proxy, subscriber = ("172.18.0.1" if last.startswith("172.") else last), make.subscriber()
-    for address in [proxy] * (installation.SIGN_UPS - 1) + [last]:
-        subscriber.consents.create(act="asked", at=NOW, via="sign-up form", ip=address)
-    found_grade, message = result("proxies")
-    assert (found_grade, proxy in message) == (grade, grade == "note")
+    subscriber = make.subscriber()
+    for ip in [first] * (installation.SIGN_UPS - 1) + [last]:
+        subscriber.consents.create(act="asked", at=NOW, via="sign-up form", ip=ip)
+    assert result("proxies")[0] == grade
 
 
-PEERS = [
-    ("", "93.184.216.34", "wrong"),
-    ("93.184.216.34", "172.18.0.1", "ok"),
-    ("", "10.0.0.9", "ok"),
-]
-
-
-@pytest.mark.parametrize(("forwarded", "peer", "grade"), PEERS)
-def test_too_many_trusted_proxies_are_reported(client, settings, caplog, forwarded, peer, grade):
+@pytest.mark.parametrize(
+    ("forwarded", "peer", "grade"),
+    [
+        ("", "93.184.216.34", "wrong"),
+        ("93.184.216.34", "172.18.0.1", "ok"),
+        ("", "10.0.0.9", "ok"),
+    ],
+)
+def test_too_many_trusted_proxies_are_reported(client, settings, forwarded, peer, grade):
     """All visitors who write nothing into X-Forwarded-For pass fewer than TRUSTED_PROXIES says."""
     client.defaults = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
-    settings.ALLOWED_HOSTS = [".example.org", "testserver"]
-    for number in range(2):
-        client.post("/subscribe/", {"email": f"you-{number}@example.org"})
+    settings.ALLOWED_HOSTS = ["testserver", *settings.ALLOWED_HOSTS]
+    client.post("/subscribe/", {"email": "you@example.org"})
     assert result("proxies")[0] == grade
-    assert caplog.text.count("A sign-up bypassed one of the 1 proxies") == (grade == "wrong")
-    settings.TRUSTED_PROXIES = 0  # As it is.
-    assert result("proxies")[0] == "note"
 
 
-def test_alarms_are_reported_while_no_worker_runs():
-    """The doctor looks for those that each process can find, and reads those of other machines."""
+def test_alarms_of_other_machines_are_reported():
     until = {"raised_at": NOW, "holds_until": NOW + HOUR}
     Alarm.objects.create(name="disk", subject="host", text="3 MB are left.", **until)
-    make.subscriber(next_due_at=NOW - HOUR)
-    findings = list(doctor.examine(NOW + 6 * MINUTE))
-    names = [finding.name for finding in findings if finding.grade == "alarm"]
-    assert names == ["beat", "planning", "disk"]
-    Heartbeat.objects.all().delete()
-    assert result("scheduler")[0] == "note"
+    assert result("disk") == ("alarm", "3 MB are left.")
 
 
 @pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])
@@ -209,37 +202,32 @@ def test_redis_refusing_or_evicting_messages_is_reported(tmp_path, settings, mon
         monkeypatch.setattr(installation, "current_app", app)
         assert result("broker")[0] == "ok"
         redis.call("CONFIG", "SET", "maxmemory", "1")
-        assert result("broker") == (
-            "wrong",
-            "Redis refuses messages (command not allowed when used memory > "
-            "'maxmemory'.): check its memory, disk and log.",
-        )
+        assert "refuses messages (command not allowed" in result("broker")[1]
         redis.call("CONFIG", "SET", "maxmemory", "0")
         redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        assert result("broker")[1].startswith("Redis may evict messages")
+        assert "evict messages" in result("broker")[1]
 
 
-MAIL_SERVERS = [
-    ("smtp://127.0.0.1:1", "127.0.0.1:1: ConnectionRefused", "host and port in EMAIL_URL"),
-    ("smtp://me:wrong@{}", "535 5.7.8 bad credentials. Check", "user and password"),
-    ("smtp://{}?tls=starttls", "not supported by server. Check", "starttls, implicit or none"),
-]
-
-
-@pytest.mark.parametrize(("address", "error", "mend"), MAIL_SERVERS)
-def test_refusing_mail_server_is_reported(settings, address, error, mend):
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("smtp://127.0.0.1:1", "unreachable"),
+        ("smtp://me:wrong@{}", "auth"),
+        ("smtp://{}?tls=starttls", "tls"),
+    ],
+)
+def test_refusing_mail_server_is_reported(settings, address, kind):
     with MailServer((*EXTENSIONS, "AUTH PLAIN")) as server:
         server.replies["auth"] = b"535 5.7.8 bad credentials\r\n"
         settings.EMAIL_URL = address.format(server.url.removeprefix("smtp://"))
-        grade, message = result("mail server")
+        grade, text = result("mail server")
         server.shutdown()
-    assert (grade, error in message, mend in message) == ("wrong", True, True)
+    assert (grade, mail.SMTP_ADVICE[kind] in text) == ("wrong", True)
 
 
 def test_doctor_sends_test_alarm(settings, capsys):
     with Hook() as hook:
-        for url, output in ((hook.url, "✓ test alarm:     acc"), ("", "✗ test alarm:     not acc")):
-            settings.ALARM_WEBHOOK = url
+        for settings.ALARM_WEBHOOK, output in ((hook.url, "✓ test alarm"), ("", "✗ test alarm")):
             with pytest.raises(CommandError):  # There are no papers, for one.
                 call_command("doctor", sound_alarm=True)
             assert output in capsys.readouterr().out

@@ -62,24 +62,17 @@ def change(letter, **fields):
     Letter.objects.filter(pk=letter.pk).update(**fields)
 
 
-def test_invariants_hold_on_a_normal_day(sent):
-    make.subscriber(confirmed=False)
-    leave(make.subscriber())
-    assert broken(NOW) == {}
-
-
 def test_invariants_hold_through_silence_and_resend():
     letter = past_the_final_check(planned())
     later = NOW + transitions.LEASE + MINUTE
     sweep.sweep(later)
     assert broken(later) == {}
-    much_later = later + sweep.HOLD + MINUTE
     Letter.objects.update(next_try_at=later)
     sweep.sweep(later)
-    assert Letter.objects.get().repeats == 1
-    worker.deliver_due(lambda: much_later)
-    assert make.fresh(letter).state == "accepted"
-    assert broken(much_later) == {}
+    later += sweep.HOLD + MINUTE
+    worker.deliver_due(lambda: later)
+    assert (make.fresh(letter).state, make.fresh(letter).repeats) == ("accepted", 1)
+    assert broken(later) == {}
 
 
 @pytest.mark.parametrize("waits_for_papers", [False, True])
@@ -137,24 +130,17 @@ def test_impossible_rows_are_found(sent):
 
 
 def test_possibly_delivered_letter_may_keep_picks(sent):
-    for reason in ["unknown: the mail server never answered", "refused: 550"]:
-        change(sent, state="failed", reason=reason, repeats=1)
+    for reason, repeats in [("unknown: no answer", 0), ("refused: 550", 1)]:
+        change(sent, state="failed", reason=reason, repeats=repeats)
         assert "picks" not in broken(NOW)
-    change(sent, repeats=0, reason="unknown: the mail server never answered")
-    assert "picks" not in broken(NOW)
 
 
 @pytest.mark.parametrize("fields", [{}, {"repeats": 1}, {"failed_attempts": 1}])
 def test_uncounted_retry_after_silence_is_found(sent, fields):
     change(sent, **fields)
-    for _ in fields:
-        LetterEvent.objects.create(**AFTER_SILENCE, letter=sent)
-        assert "counted" not in broken(NOW)
-    LetterEvent.objects.create(**AFTER_SILENCE, letter=sent)
-    assert broken(NOW)["counted"] == [sent.pk]
-
-
-AFTER_SILENCE = {"at": NOW, "attempt": 1, "old_state": "uncertain", "new_state": "planned"}
+    for expected in [None] * len(fields) + [[sent.pk]]:
+        sent.events.create(at=NOW, attempt=1, old_state="uncertain", new_state="planned")
+        assert broken(NOW).get("resends") == expected
 
 
 @pytest.fixture
@@ -165,29 +151,22 @@ def next_day(sent):
     return Letter.objects.get(day=sent.day + DAY)
 
 
-def test_digest_too_soon_after_last_is_found(sent, next_day, monkeypatch):
-    assert next_day.left_at - sent.left_at == DAY
-    assert broken(NOW + DAY) == {}
+def test_digests_too_soon_after_each_other_are_found(sent, next_day, monkeypatch):
+    """In either order: a resend may be late, and who moves across the date line leaves dates out.
+
+    The clocks of two machines may differ by a minute.
+    """
     monkeypatch.setattr(invariants, "RANGE_SIZE", 1)
-    change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + MINUTE)
-    assert broken(NOW + DAY) == {}  # The clocks of two machines may differ.
-    change(sent, left_at=next_day.left_at - schedule.MIN_GAP_AFTER_FIRST + 2 * MINUTE)
-    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
-    change(sent, left_at=next_day.left_at + MINUTE)  # It went out again, when its day was over.
-    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
-
-
-def test_digests_far_apart_may_have_reversed_dates(sent, next_day):
-    """They moved across the date line, left, and signed up anew on a date that was over before."""
-    rest = schedule.MIN_GAP_AFTER_FIRST - MINUTE
-    change(sent, left_at=next_day.left_at + rest)
-    assert broken(NOW + DAY) == {}
-    change(sent, left_at=next_day.left_at + rest - timedelta(seconds=1))
-    assert broken(NOW + DAY) == {"apart": [next_day.pk]}
-    # Of the digests before, the last one counts.
+    gap, second = schedule.MIN_GAP_AFTER_FIRST - MINUTE, timedelta(seconds=1)
     change(beside(sent, day=sent.day - 9 * DAY), left_at=next_day.left_at - 9 * DAY)
-    change(sent, left_at=next_day.left_at - MINUTE)
-    assert broken(NOW + DAY)["apart"] == [next_day.pk]
+    for distance, expected in [
+        (gap, None),
+        (gap - second, [next_day.pk]),
+        (second - gap, [next_day.pk]),
+        (-gap, None),
+    ]:
+        change(sent, left_at=next_day.left_at - distance)
+        assert broken(NOW + DAY).get("apart") == expected
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -204,7 +183,7 @@ def test_letter_without_stored_bytes_is_found():
     letter = past_the_final_check(planned())
     assert broken(NOW) == {}
     MimeBatch.objects.all().delete()
-    assert broken(NOW) == {"bytes": [letter.pk]}
+    assert broken(NOW) == {"texts": [letter.pk]}
 
 
 def test_digest_sent_after_unsubscribe_is_found(sent):
@@ -217,31 +196,24 @@ def test_digest_sent_after_unsubscribe_is_found(sent):
         assert broken(NOW) == {}
 
 
-def test_unsubscribe_with_earlier_clock_breaks_no_invariant(sent):
+def test_transmission_after_goodbye_is_found_by_its_order(sent):
     # By the clock, the letter was sent before: tick was run for another day.
     leave(sent.subscriber, NOW - DAY)
+    make.subscriber(confirmed=False)
     assert broken(NOW) == {}
-
-
-def test_transmission_after_goodbye_is_found(sent):
-    leave(sent.subscriber, NOW - DAY)
-    checked = sent.events.get(new_state="transmitting")
-    sent.events.filter(pk__gte=checked.pk).delete()
-    checked.pk = None
-    checked.save(force_insert=True)
+    sent.events.create(at=NOW, attempt=1, new_state="transmitting")
     assert broken(NOW)["leavers"] == [sent.pk]
 
 
-def test_repeated_unsubscribe_with_clock_change_is_valid(sent):
+def test_goodbye_of_an_earlier_unsubscribe_does_not_count(sent):
     subscriber, hour = sent.subscriber, timedelta(hours=1)
     leave(subscriber, NOW + hour)
-    signup.confirm(
-        subscriber, NOW + hour, kind="goodbye", source=CONSENT_SOURCE, now=NOW + 2 * hour
-    )
+    fields = {"kind": "goodbye", "source": CONSENT_SOURCE, "now": NOW + 2 * hour}
+    signup.confirm(subscriber, NOW + hour, **fields)
     make.paper("Graph networks of tomorrow", now=NOW + DAY)
     plan_and_send(NOW + DAY)
-    assert Letter.objects.filter(day=sent.day + DAY, state="accepted").exists()
-    leave(subscriber, NOW + hour - MINUTE)
+    leave(subscriber, NOW + hour - MINUTE)  # The clock was set back.
+    assert Letter.objects.filter(day__isnull=False, state="accepted").count() == 2
     assert broken(NOW + hour) == {}
 
 
@@ -265,16 +237,14 @@ def test_purged_events_break_no_invariant(sent, settings):
 def test_all_slices_are_checked_with_few_examples(sent, monkeypatch):
     for _ in range(8):
         beside(sent, state="skipped")
-    for size in (1, 2, 100):
+    for size in (2, 100):
         monkeypatch.setattr(invariants, "RANGE_SIZE", size)
-        violation = next(one for one in invariants.examine(NOW) if one.invariant.name == "reasons")
+        violation = next(one for one in invariants.examine(NOW) if one.name == "reasons")
         assert (violation.count, len(violation.examples)) == (8, invariants.MAX_EXAMPLES)
-        assert violation.text.startswith("violated by 8 rows (letter ")
         assert violation.text.endswith(", …)")
 
 
 def test_daily_check_skips_old_letters(sent):
     change(sent, repeats=2, created_at=NOW - 3 * DAY)
-    other = beside(sent, repeats=2)
-    assert broken(NOW)["once"] == [sent.pk, other.pk]
-    assert broken(NOW, NOW - invariants.RECENT)["once"] == [other.pk]
+    assert broken(NOW)["once"] == [sent.pk]
+    assert broken(NOW, NOW - invariants.RECENT) == {}

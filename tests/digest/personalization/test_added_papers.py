@@ -9,7 +9,7 @@ from digest.personalization import added_papers
 from digest.personalization.profiles import profiles_of
 from digest.planning import plan
 from digest.wording import reason_of
-from subscriptions.models import Subscriber, Topic
+from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.feedback import address
@@ -74,11 +74,8 @@ def test_looked_up_paper_is_not_published(server, papers, client):
     adding("2001.00001")
     count = Paper.objects.count()
     read(server)
-    index_store.renew(NOW)
-    assert Paper.objects.count() == count
-    assert "/papers/2001.00001/" not in client.get("/search/", {"q": ROADS}).text
-    for page in ("/", "/papers/2001.00001/", f"/days/{NOW:%Y-%m-%d}/"):
-        assert ROADS not in client.get(page, follow=True).text
+    assert (AddedPaper.objects.count(), Paper.objects.count()) == (1, count)
+    assert ROADS not in client.get("/papers/2001.00001/").text
 
 
 def test_known_papers_are_not_looked_up(server, papers):
@@ -105,17 +102,17 @@ def examples(someone):
 
 @pytest.mark.parametrize("failure", [DOWN, web_page()])
 def test_failed_look_up_is_retried_with_backoff(server, client, failure):
-    adding("2001.00001")
+    someone = adding("2001.00001")
     now = NOW
     for tries in range(1, added_papers.MAX_TRIES + 1):
         server.answers.append(failure)
-        assert read(server, now) == 0
-        assert read(server, now + HOUR / 2) == 0
+        read(server, now)
+        read(server, now + HOUR / 2)
         assert len(server.asked) == tries
         now += added_papers.RETRY * 2 ** (tries - 1)
-    server.arxiv["2001.00001"] = ROADS, ""
     assert read(server, now + 30 * DAY) == 0
-    assert "Not found" in hint(client, Subscriber.objects.get())
+    assert len(server.asked) == added_papers.MAX_TRIES
+    assert "Not found" in hint(client, someone)
 
 
 def hint(client, someone):
@@ -174,16 +171,12 @@ def test_orcid_papers_count_after_confirmation(server, papers, client):
     assert not examples(someone)
     page = lxml.html.fromstring(client.get(url).text)
     (button,) = page.xpath("//*[@id='entries_interests']//li//button[@class='plain']")
-    assert "We found 2 papers." in button.getparent().text_content()
     assert button.getparent().xpath("./ol/li/text()") == [ROADS, "Of asphalt & more"]
     sent = {"interests": ORCID, button.get("name"): button.get("value")}
-    page = lxml.html.fromstring(
-        client.post(address("preferences", someone), sent, follow=True).text
-    )
+    page = lxml.html.fromstring(client.post(url, sent, follow=True).text)
     text = page.get_element_by_id("id_interests").value
-    client.post(address("preferences", someone), {"action": "save_interests", "interests": text})
+    client.post(url, {"action": "save_interests", "interests": text})
     assert [text.splitlines()[0] for text in examples(someone)] == [ROADS, "Of asphalt & more"]
-    assert not Topic.objects.filter(kind="orcid").exists()
 
 
 def test_entry_removed_during_look_up_leaves_nothing(server):
@@ -202,8 +195,7 @@ def test_entry_removed_during_look_up_leaves_nothing(server):
 
 
 def test_muted_papers_hide_similar_ones(papers):
-    soup = "Farmers salt soup in pots of clay, and taste it at home before dinner with guests."
-    make.paper("Soup of asphalt farmers", soup)
+    make.paper("Soup", "Farmers salt soup in pots of clay, and taste it at home before dinner.")
     index_store.renew(NOW)
     text = f"On roads | {make.about('how roads of asphalt age in the frost')}"
     someone = adding(text, confirmed_at=NOW - DAY)
@@ -211,8 +203,7 @@ def test_muted_papers_hide_similar_ones(papers):
     topic = someone.own_topics.create(name="both", query="asphalt roads, soup of farmers")
     someone.preferences.create(topic=topic)
     plan.plan(NOW)
-    picks = Pick.objects.filter(digest__subscriber=someone)
-    assert [pick.paper.title for pick in picks] == ["Soup of asphalt farmers"]
+    assert [pick.paper.title for pick in Pick.objects.all()] == ["Soup"]
 
 
 def test_feedback_and_reset_leave_added_papers_alone(server, papers, client):
@@ -227,8 +218,7 @@ def test_same_added_paper_serves_several_subscribers(server):
     server.arxiv["2001.00001"] = ROADS, "Asphalt."
     first = adding("2001.00001")
     read(server)
-    second = adding("2001.00001", email="b@example.org")
-    profiles = profiles_of([first, second])
+    profiles = profiles_of([first, adding("2001.00001")])
     assert [len(profile.follows[0].examples) for profile in profiles] == [1, 1]
 
 
@@ -240,13 +230,6 @@ def test_unconfirmed_orcid_delays_first_digest(server, papers):
     topic = someone.own_topics.create(name="roads", query="asphalt roads")
     someone.preferences.create(topic=topic)
     assert plan.plan(NOW).letters == 1
-
-
-def test_known_texts_do_not_wait_for_service(server):
-    adding("2001.00001")
-    adding(f"On roads | {ROADS}", email="b@example.org")
-    server.answers.append(DOWN)
-    assert read(server) == 1
 
 
 def test_deleting_an_entry_brings_no_further_look_ups(server):

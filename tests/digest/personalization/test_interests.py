@@ -54,16 +54,14 @@ def test_all_titles_are_found(papers):
     ]
 
 
-@pytest.mark.parametrize("name", ["interests", "muted_interests"])
-def test_long_text_is_refused_unless_stored(name):
+def test_long_text_is_refused_unless_stored():
     lines = [f"tea{number} {'green tea ' * 180}".strip() for number in range(MAX_QUERIES)]
     stored = make.subscriber(interests="\n".join(lines))
     stored.own_topics.update(kind="words")
-    stored.preferences.update(stance="mute" if name == "muted_interests" else "follow")
-    fields = {"topics": [], "mute": [], name: "\n".join(chain(*interests.stored_lines(stored)))}
+    text = "\n".join(chain(*interests.stored_lines(stored)))
+    fields = {"topics": [], "mute": [], "interests": text}
     assert InterestsForm(fields, subscriber=stored).is_valid()
-    form = InterestsForm(fields, subscriber=None)
-    assert form.errors == {"interests": [f"Please keep to {interests.MAX_LENGTH} characters."]}
+    assert "interests" in InterestsForm(fields, subscriber=None).errors
 
 
 def test_papers_of_long_bibliography_are_read():

@@ -1,12 +1,9 @@
 """What was learned of a subscriber: what they change of it, and the page that shows it."""
 
-import json
-import re
 from operator import attrgetter
 
 import lxml.html
 import pytest
-from django.core.serializers.json import DjangoJSONEncoder
 
 from digest.models import Feedback, ReaderModel
 from digest.personalization import feedback
@@ -20,9 +17,7 @@ from tests.factories.feedback import (
     say,
     subscriber,
     taught,
-    themes_of,
     two_themes,
-    weights_of,
     words_of,
 )
 from tests.factories.make import DAY, NOW, SECOND
@@ -46,18 +41,10 @@ def someone(world):
 
 def test_removed_word_stays_removed(client, someone, clock, world):
     (heaviest, second, *_) = words_of(someone)
-    displayed = feedback.learned_words(someone)[0]["word"]
     clock.now = NOW + 5 * SECOND
     response = client.post(address("learned", someone), {"remove": heaviest}, follow=True)
-    assert response.redirect_chain
-    assert f'name="restore" value="{heaviest}"' in response.content.decode()
-    taken_out = text_of(response).partition("Removed terms")[2].partition("Your feedback")[0]
-    assert displayed in taken_out
-    assert words_of(someone)[0] == second
+    assert f'name="restore" value="{heaviest}"' in response.text
     assert heaviest not in profiles_of([someone])[0].learned.terms
-
-    feedback.learn(NOW + 5 * SECOND)
-    assert heaviest not in words_of(someone)
     say(someone, "more", *world["roads"][:4], now=NOW + 6 * SECOND)
     feedback.learn(NOW + DAY)
     feedback.learn(NOW + DAY + ReaderModel.MAX_FIT_AGE + SECOND)
@@ -67,16 +54,11 @@ def test_removed_word_stays_removed(client, someone, clock, world):
 
 def test_learned_page_announces_each_change(client, someone):
     url = address("learned", someone)
-    for sent, message in (
-        ({"remove": "road"}, "Removed. You can restore it below."),
-        ({"restore": "road"}, "Restored."),
-        ({"learning": "off"}, "Personalization is off."),
-        ({"learning": "on"}, "Personalization is on."),
-    ):
+    assert client.get(f"{url}?done=x").text.count('role="status"') == 0
+    for sent in ({"remove": "road"}, {"restore": "road"}, {"learning": "off"}, {"learning": "on"}):
         page = lxml.html.fromstring(client.post(url, sent, follow=True).content)
-        assert [one.text for one in page.xpath("//main//*[@role='status']")] == [message]
-        assert page.findtext(".//title").startswith(message)
-    assert not client.get(f"{url}?done=x").content.count(b'role="status"')
+        (status,) = page.xpath("//main//*[@role='status']")
+        assert page.findtext(".//title").startswith(status.text)
 
 
 def test_word_removed_during_fit_stays_removed(world):
@@ -109,65 +91,39 @@ def test_restored_word_counts_again(client, someone, clock):
     assert feedback.removed_words(someone) == []
 
 
-def test_switching_off_forgets_and_stops_learning(client, clock, world):
-    someone, quiet = taught(subscriber(), "more", world["roads"][0]), subscriber()
-    client.post(address("learned", someone), {"learning": "on"})
-    assert words_of(someone)
-    response = client.post(address("learned", someone), {"learning": "off"}, follow=True)
-    assert "Personalization is off." in text_of(response)
+def test_switching_off_forgets_and_stops_learning(client, someone, clock, world):
+    quiet = subscriber()
+    client.post(address("learned", someone), {"learning": "off"})
     learned = "terms", "words", "weights", "liked", "fitted_at", "fitted_count"
     assert ReaderModel.objects.values_list(*learned).get() == attrgetter(*learned)(ReaderModel())
-    assert picks_of(someone) == picks_of(quiet)
-
     clock.now = NOW + 10 * SECOND
     sent = {"paper": world["roads"][1].pk, "value": "more"}
     response = client.post(address("feedback", someone), sent)
     assert "Personalization is off" in text_of(response)
-    assert feedback.learn(NOW + DAY) == 0
     assert feedback.learn(NOW + ReaderModel.MAX_FIT_AGE + 2 * DAY) == 0
-    assert words_of(someone) == []
     assert picks_of(someone) == picks_of(quiet)
     assert Feedback.objects.count() == 2, "The feedback is kept."
 
 
-def test_nothing_is_learned_when_switched_off_during_fit(world):
-    someone = subscriber()
-    say(someone, "more", world["roads"][0])
-    with once_before('UPDATE "digest_readermodel"', lambda: feedback.set_learning(someone, False)):
-        feedback.learn(NOW)
-    assert words_of(someone) == []
-
-
 def test_switching_on_learns_from_stored_feedback(client, someone, clock, world):
-    client.post(address("learned", someone), {"learning": "off"})
+    feedback.set_learning(someone, False)
     say(make.fresh(someone), "more", world["roads"][1], now=NOW + 5 * SECOND)
     clock.now = NOW + 10 * SECOND
     response = client.post(address("learned", someone), {"learning": "on"}, follow=True)
     assert "Terms appear here in a few minutes" in text_of(response)
-    someone.refresh_from_db()
     assert feedback.learn(clock.now) == 1
     assert ReaderModel.objects.get().liked == 2
-    assert themes_of(someone) == "rrrrr"
 
 
-def test_feedback_and_switches_affect_only_their_subscriber():
-    one, other, paper = make.subscriber(), make.subscriber(), make.paper("Roads")
-    feedback.record(other, paper, "more", NOW)
-    model = ReaderModel.objects.filter(subscriber=other)
-    model.update(terms=["road"], words=["roads"], weights=[1.0], removed={"sea": "seas"})
-    assert feedback.feedback_on(one, paper) is None
+def test_feedback_and_switches_affect_only_their_subscriber(someone):
+    one, before = make.subscriber(), everything()
     assert feedback.learned_words(one) == feedback.removed_words(one) == []
-    for term in ("road", "sea"):
-        feedback.remove_word(one, term)
-        feedback.restore_word(one, term)
-    feedback.set_learning(one, False)
-    feedback.set_learning(one, True)
-    assert not ReaderModel.objects.filter(subscriber=one).exists()
-    assert [word["word"] for word in feedback.learned_words(other)] == ["roads"]
-    assert [word["word"] for word in feedback.removed_words(other)] == ["seas"]
+    for act in (feedback.remove_word, feedback.restore_word):
+        act(one, words_of(someone)[0])
+    for learns in (False, True):
+        feedback.set_learning(one, learns)
     feedback.reset(one)
-    assert feedback.feedback_on(other, paper).value == "more"
-    assert feedback.removed_words(other)
+    assert everything() == before
 
 
 def test_feedback_during_switching_off_is_not_learned(world):
@@ -179,41 +135,25 @@ def test_feedback_during_switching_off_is_not_learned(world):
     assert not ReaderModel.objects.exclude(terms=[]).exists()
 
 
-def test_reset_forgets_all_feedback(client, world):
-    someone, quiet = subscriber(), subscriber()
-    taught(someone, "more", *world["roads"][:3])
+def test_reset_forgets_all_feedback(client, someone, world):
+    say(someone, "save", world["roads"][1])
     feedback.remove_word(someone, words_of(someone)[0])
-    assert picks_of(someone) != picks_of(quiet)
-    url = address("preferences", someone)
-    response = client.post(url, {"action": "reset"}, follow=True)
+    page = lxml.html.fromstring(client.get(address("learned", someone)).content)
+    (form,) = page.xpath("//form[.//button[text()='Delete my feedback']]")
+    assert "your reading list" in form.text_content()
+    response = client.post(form.get("action"), dict(form.fields), follow=True)
     assert "Deleted: your feedback" in text_of(response)
     assert not Feedback.objects.exists()
     assert not ReaderModel.objects.exists()
     assert feedback.learn(NOW + DAY) == 0
-    assert picks_of(someone) == picks_of(quiet)
-
-
-@pytest.mark.parametrize("learns", [True, False])
-def test_deleting_feedback_warns_about_reading_list(client, learns):
-    someone = subscriber(learns=learns)
-    say(someone, "save", make.paper("Graphs of roads"))
-    page = lxml.html.fromstring(client.get(address("learned", someone)).content)
-    (form,) = page.xpath("//form[.//button[text()='Delete my feedback']]")
-    assert "your reading list" in form.text_content()
-    client.post(form.get("action"), dict(form.fields))
-    assert not Feedback.objects.exists()
 
 
 def test_export_contains_learned_words_and_feedback(someone, world):
-    taught(subscriber(), "more", world["molecules"][0])
-    exported = json.loads(json.dumps(export.export(someone), cls=DjangoJSONEncoder))
-    learned, weights = map(list, zip(*exported["learned"], strict=True))
-    assert weights == list(weights_of(someone).values())
-    assert "vehicles" in learned
-    assert "drug" not in learned
-    expected = {"paper": world["roads"][0].pk, "value": "more", "at": "2026-06-01T12:00:00Z"}
-    expected |= {"saved_at": None, "read_at": None, "note": "", "labels": ""}
-    assert exported["feedback"] == [expected]
+    exported = export.export(someone)
+    assert dict(exported["learned"]).keys() >= {"vehicles"}
+    assert [(one["paper"], one["value"]) for one in exported["feedback"]] == [
+        (world["roads"][0].pk, "more")
+    ]
 
 
 # ---- The page of what was learned
@@ -228,67 +168,49 @@ def test_learned_page_explains_itself_when_empty(client):
 
 def test_each_feedback_has_an_undo_link(client):
     someone = subscriber()
-    say(someone, "more", make.paper("Graphs of roads"))
-    say(someone, "less", make.paper("Molecules of & at sea", id="bread:1/2"), now=NOW + SECOND)
+    say(someone, "less", make.paper("Molecules of & at sea", id="bread:1/2"))
     page = lxml.html.fromstring(client.get(address("learned", someone)).content)
     (link,) = page.xpath("//a[@aria-label='Undo: Molecules of & at sea']/@href")
-    page_of_link = lxml.html.fromstring(client.get(link).content)
-    assert "Undo your feedback?" in page_of_link.text_content()
-    button = page_of_link.xpath("//form[.//button[text()='Undo feedback']]")[0]
+    page = lxml.html.fromstring(client.get(link).content)
+    (button,) = page.xpath("//form[.//button[text()='Undo feedback']]")
     client.post(link, dict(button.fields))
-    assert list(someone.feedback.values_list("value", flat=True)) == ["more"]
+    assert not someone.feedback.exists()
 
 
-def test_learned_page_sorts_words_by_weight(client, world):
-    someone = subscriber()
-    taught(someone, "more", world["roads"][0])
-    taught(someone, "less", world["molecules"][0])
-    response = client.get(address("learned", someone))
-    rows = re.findall(
-        r'class="word" dir="auto">([^<]*)</span>\s*<span class="weight(?: against)?">([^<]*)<',
-        response.content.decode(),
-    )
-    words = {one["word"]: round(one["weight"], 2) for one in feedback.learned_words(someone)}
-    weights = [float(weight.replace("\N{MINUS SIGN}", "-")) for _, weight in rows]
-    assert dict(zip([word for word, _ in rows], weights, strict=True)) == words
-    assert weights == sorted(weights, key=lambda weight: (weight < 0, -abs(weight)))
-    assert {weight[0] for _, weight in rows} == {"+", "\N{MINUS SIGN}"}
-    assert "More like this: Graph neural networks: sensors" in text_of(response)
-    assert "Less like this: Graph neural networks: message" in text_of(response)
+def test_learned_words_are_sorted_and_localized(client):
+    someone = make.subscriber()
+    learned = {"terms": ["a", "b", "c"], "words": ["as", "bs", "cs"], "weights": [-0.25, 0.5, 0.75]}
+    ReaderModel.objects.create(subscriber=someone, **learned)
+    page = client.get(address("learned", someone), headers={"accept-language": "de"})
+    page = lxml.html.fromstring(page.content)
+    assert [one.text for one in page.find_class("weight")] == ["+0,75", "+0,50", "−0,25"]
+    assert [one.text for one in page.find_class("word")][:3] == ["cs", "bs", "as"]
 
 
-def test_some_negative_words_are_always_shown(world, monkeypatch):
+def test_some_negative_words_are_always_shown(monkeypatch):
     monkeypatch.setattr(feedback, "MAX_WORDS", 5)
     monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
-    someone = taught(subscriber(), "less", world["molecules"][0])
-    assert len(feedback.learned_words(someone)) == 5
-    say(someone, "more", *world["roads"][:3], now=NOW + SECOND)
-    feedback.learn(NOW + SECOND)
-    signs = [word["weight"] > 0 for word in feedback.learned_words(someone)]
-    assert signs == [True, True, True, False, False]
+    someone, words = make.subscriber(), [*"abcdefgh"]
+    for weights, shown in (([1] * 4 + [-1] * 4, "abcef"), ([-1] * 8, "abcde")):
+        fields = {"terms": words, "words": words, "weights": weights}
+        ReaderModel.objects.update_or_create(fields, subscriber=someone)
+        assert [word["word"] for word in feedback.learned_words(someone)] == [*shown]
 
 
-def test_preferences_summarize_what_was_learned(client, world):
-    someone = subscriber()
+def test_preferences_summarize_what_was_learned(client, someone):
     url = address("preferences", someone)
-    assert "Nothing learned yet" in text_of(client.get(url))
-    for value, sign in (("more", ""), ("less", "−")):
-        taught(someone, value, world["roads"][0])
-        word = feedback.learned_words(someone)[0]["word"]
-        start = f"These terms raise or lower a paper: {sign}{' ' if sign else ''}{word}"
-        assert start in text_of(client.get(url))
+    word = feedback.learned_words(someone)[0]["word"]
+    assert f"These terms raise or lower a paper: {word}" in text_of(client.get(url))
     feedback.set_learning(someone, False)
     assert "Personalization is off" in text_of(client.get(url))
-    assert "Turn on personalization" in text_of(client.get(address("learned", someone)))
+    assert "Nothing learned yet" in text_of(client.get(address("preferences", subscriber())))
 
 
 def test_unknown_action_or_term_changes_nothing(client, someone):
     url, before = address("learned", someone), everything()
-    wrong = ({}, {"remove": ""}, {"learning": "ON"}, {"action": "erase"}, {"delete": "road"})
-    for sent in wrong:
+    for sent in ({}, {"remove": ""}, {"learning": "ON"}, {"action": "erase"}):
         assert client.post(url, sent).status_code == 400
-    terms = ("no such word", "<script>", "ro\0ad", "x" * 100_000, "%", "\ud7ff", "é")
-    for term in terms:
+    for term in ("no such word", "ro\0ad", "x" * 100_000):
         for act in ("remove", "restore"):
             assert client.post(url, {act: term}).status_code in (302, 400)
     assert everything() == before

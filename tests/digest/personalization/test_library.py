@@ -4,28 +4,25 @@ from functools import partial
 
 import lxml.html
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest import tasks
 from digest.indexing import model_store
-from digest.models import LibraryPaper, LibraryUpload, Pick, ReaderModel
+from digest.models import LibraryUpload, Pick, ReaderModel
 from digest.personalization import feedback
 from digest.personalization import library as personalization_library
 from digest.planning import plan
 from digest.sources import bibliographies
 from digest.views import library
 from digest.wording import reason_of
-from subscriptions.actions import erase
 from subscriptions.delivery import worker
-from subscriptions.models import Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.libraries import BIBTEX, address, known_to, look, paste, taught, words_of
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.themes import MOLECULES, ROADS, others, theme
 from tests.helpers.data_files import cases
+from tests.helpers.tables import everything
 from tests.helpers.threads import at_once, errors_of
 
 YEARS = range(2020, 2025)
@@ -91,18 +88,11 @@ def test_preview_lists_new_papers_and_adds_nothing(client, subscriber):
     form = page.forms[0]
     button = form.xpath(".//button")[0]
     sent = {**form.fields, button.get("name"): button.get("value")}
-    page = words_of(client.post(form.action, sent, follow=True))
-    assert "2 papers added." in page
-    assert "A second work on noodles 2024, title only" in page
+    assert "2 papers added." in words_of(client.post(form.action, sent, follow=True))
     assert known_to(subscriber) == titles
-
-
-def test_preview_offers_only_new_papers(client, subscriber):
-    paste(client, subscriber, BIBTEX)
     page = words_of(look(client, subscriber, f"{BIBTEX}@misc{{c, title = {{A third one}}}}"))
     assert "2 are already in your library." in page
     assert "Add 1 paper" in page
-    assert "No new papers." in words_of(look(client, subscriber, BIBTEX))
 
 
 # ---- Undo
@@ -115,23 +105,19 @@ def undo(client, subscriber):
     return client.post(address(subscriber), {"undo": button.get("value")}, follow=True)
 
 
-def rows_of(subscriber):
-    return list(subscriber.library.values())
-
-
 def test_undo_restores_papers_displaced_by_upload(client, subscriber, monkeypatch):
     monkeypatch.setattr(personalization_library, "MAX_PAPERS", 3)
-    paste(client, subscriber, entries_of(2020, 2021, 2022))
-    before = rows_of(subscriber)
-    paste(client, subscriber, "@misc{a, title = {Soups of 2022}, abstract = {Hot.}, year = 2022}")
-    changed = rows_of(subscriber)
+    hot = "@misc{a, title = {Soups of 2022}, abstract = {Hot.}, year = 2022}"
+    for text in (entries_of(2020, 2021, 2022), hot):
+        paste(client, subscriber, text)
+    before = list(subscriber.library.values())
     paste(client, subscriber, entries_of(2023, 2024))
     assert "Last upload undone." in words_of(undo(client, subscriber))
-    assert rows_of(subscriber) == changed != before
+    assert list(subscriber.library.values()) == before
     assert "Undo" not in words_of(client.get(address(subscriber)))
 
 
-def test_upload_is_undone_only_once(client, subscriber):
+def test_only_the_last_upload_is_undone(client, subscriber):
     ids = []
     for text in ("On all the soups", "On all the breads"):
         paste(client, subscriber, text)
@@ -140,17 +126,15 @@ def test_upload_is_undone_only_once(client, subscriber):
         page = client.post(address(subscriber), {"undo": pk}, follow=True)
         assert "Nothing to undo" in words_of(page)
     assert subscriber.library.count() == 2
-    for _ in range(2):
-        client.post(address(subscriber), {"undo": ids[1]})
-    assert known_to(subscriber) == ["On all the soups"]
 
 
 def test_removed_paper_stays_removed_after_undo(client, subscriber):
     paste(client, subscriber, "On all the soups\nOn all the breads")
-    with_abstract = "@misc{{a, title = {{On all the {}}}, abstract = {{Hot.}}}}".format
-    paste(client, subscriber, with_abstract("soups") + "\n" + with_abstract("breads"))
-    soups = subscriber.library.get(title="On all the soups")
-    client.post(address(subscriber), {"paper": soups.pk})
+    abstracts = [
+        f"@misc{{a, title={{On all the {x}}}, abstract={{Hot.}}}}" for x in ("soups", "breads")
+    ]
+    paste(client, subscriber, "\n".join(abstracts))
+    personalization_library.remove(subscriber, subscriber.library.filter(title__contains="soup"))
     undo(client, subscriber)
     assert list(subscriber.library.values_list("title", "abstract")) == [("On all the breads", "")]
 
@@ -167,10 +151,8 @@ def test_concurrent_uploads_are_both_kept(subscriber):
 
 
 @pytest.mark.parametrize("forget", [personalization_library.forget, feedback.reset])
-def test_deleted_library_cannot_be_restored(subscriber, monkeypatch, forget):
-    monkeypatch.setattr(personalization_library, "MAX_PAPERS", 1)
+def test_deleted_library_cannot_be_restored(subscriber, forget):
     personalization_library.add(subscriber, entries_of(2020), NOW)
-    personalization_library.add(subscriber, entries_of(2021), NOW)
     forget(subscriber)
     assert not LibraryUpload.objects.exists()
     assert not subscriber.library.exists()
@@ -214,15 +196,11 @@ def test_stored_papers_complete_bibliography_entries(subscriber):
 
 def test_library_papers_are_not_sent(client):
     by_id, by_title, new = (make.paper(title) for title in ("Soup", "On all soups", "Hot soup"))
-    model_store.fit(NOW)
     subscriber = make.subscriber(interests="soup")
-    other = make.subscriber(interests="soup")
-    personalization_library.add(
-        subscriber, f"@misc{{a, eprint={{{by_id.pk}}}}}\n@misc{{b, title={{On All Soups}}}}", NOW
-    )
+    text = f"@misc{{a, eprint={{{by_id.pk}}}}}\n@misc{{b, title={{On All Soups}}}}"
+    personalization_library.add(subscriber, text, NOW)
     plan.plan(NOW)
-    assert [pick.paper for pick in Pick.objects.filter(subscriber=subscriber)] == [new]
-    assert Pick.objects.filter(subscriber=other).count() == 3
+    assert [pick.paper for pick in Pick.objects.all()] == [new]
     why = reverse("why", args=[tokens.token("preferences", subscriber.public_id)])
     assert "It’s in your library" in words_of(client.get(why, {"paper": by_title.pk}))
 
@@ -242,15 +220,11 @@ def test_only_latest_papers_are_kept(client, subscriber, monkeypatch):
     for module in (personalization_library, library):
         monkeypatch.setattr(module, "MAX_PAPERS", 3)
     text = "@misc{a, title = {Of no year}}\n" + entries_of(*YEARS)
-    assert "3 older papers are left out: the 3 latest are kept." in words_of(
-        look(client, subscriber, text)
-    )
+    page = words_of(look(client, subscriber, text))
+    assert "3 older papers are left out: the 3 latest are kept." in page
     assert "3 papers added" in words_of(paste(client, subscriber, text))
-    assert known_to(subscriber) == ["Soups of 2024", "Soups of 2023", "Soups of 2022"]
-    later = "@misc{a, title = {Soups of now}, year = 2025}\n@misc{b, title = {Old}, year = 1999}"
-    page = words_of(paste(client, subscriber, later))
-    assert "1 paper added" in page
-    assert known_to(subscriber) == ["Soups of now", "Soups of 2024", "Soups of 2023"]
+    paste(client, subscriber, entries_of(2025, 1999))
+    assert known_to(subscriber) == ["Soups of 2025", "Soups of 2024", "Soups of 2023"]
 
 
 def test_unread_entries_are_shortened_and_escaped(client):
@@ -259,14 +233,6 @@ def test_unread_entries_are_shortened_and_escaped(client):
     element = lxml.html.fromstring(page.content).get_element_by_id("unread")
     assert [one.text for one in element.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
     assert element.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
-
-
-def test_unread_entries_are_in_no_url(client, subscriber):
-    """Proxies keep addresses in their logs."""
-    for text in ("On all the soups\nsecret", "secret", "On all the soups"):
-        for answers in (look(client, subscriber, text), paste(client, subscriber, text)):
-            assert "secret" not in str(getattr(answers, "redirect_chain", ""))
-            assert not answers.cookies
 
 
 def test_chunked_import_shows_totals(client, subscriber):
@@ -281,55 +247,36 @@ def test_chunked_import_shows_totals(client, subscriber):
     assert "2 entries could not be read: soup, stew" in page
 
 
-def test_forged_unread_names_are_shortened_and_escaped(client, subscriber):
-    made_up = {"left": "x", "bad": 9, "unread": ["<b>" * 99, "b", "c", "d"]}
-    page = look(client, subscriber, "On all the soups", **made_up)
-    assert "<b>" not in page.content.decode()
-    assert words_of(page).count("b>…, b, c") == 1
-    page = look(client, subscriber, "On all the soups", bad=2, unread=[" ", ""])
-    assert "2 entries could not be read." in words_of(page)
-
-
-def test_text_without_papers_stays_in_form(client):
-    for text, sent in (("hello\nthere", {}), ("", {"bad": 2, "left": 0})):
-        response = look(client, make.subscriber(), text, **sent)
-        assert response.status_code == 400
-        page = lxml.html.fromstring(response.content)
-        assert (page.xpath("//textarea")[0].text or "").strip() == text
-        assert "No papers found" in page.xpath("//*[@role='alert']")[0].text
+def test_text_without_papers_stays_in_form(client, subscriber):
+    response = look(client, subscriber, "hello\nthere", bad=2, left=0, unread=["<b>", ""])
+    assert response.status_code == 400
+    page = lxml.html.fromstring(response.content)
+    assert page.xpath("//textarea")[0].text.strip() == "hello\nthere"
+    assert "No papers found" in page.xpath("//*[@role='alert']")[0].text
 
 
 def test_forged_requests_change_nothing(client):
     subscriber, digits = taught(), "9" * 5_000
-    url, count = address(subscriber), subscriber.library.count()
-    for made_up in ("new=x", f"new={digits}", "new=-1", f"undone={digits}", "page=9"):
+    url, before = address(subscriber), everything()
+    for made_up in (f"new={digits}", "new=-1", f"undone={digits}", "page=9"):
         assert client.get(f"{url}?{made_up}").status_code == 200
     for sent in ({}, {"paper": "x"}, {"all": "no"}, {"undo": "x"}):
         assert client.post(url, sent).status_code == 400
-    for paper in (digits, 10**9):
-        assert client.post(url, {"paper": paper}).status_code == 302
-    assert subscriber.library.count() == count
-    assert not ReaderModel.objects.outdated(NOW).exists()
+    client.post(url, {"paper": digits})
+    assert everything() == before
     assert "Library deleted." in words_of(client.post(url, {"all": "forget"}, follow=True))
     feedback.learn(NOW)
-    assert not subscriber.library.exists()
     assert feedback.learned_words(subscriber) == []
 
 
-def test_library_is_changed_only_by_its_subscribers_link(client):
-    subscriber, other = make.subscriber(), make.subscriber()
-    for purpose in ("feedback", "unsubscribe", "feed"):
-        wrong = reverse("library", args=[tokens.token(purpose, subscriber.public_id)])
-        assert client.get(wrong).status_code == 404
-        assert client.post(wrong, {"text": BIBTEX}).status_code == 404
-    assert not LibraryPaper.objects.exists()
+def test_library_is_changed_only_by_its_subscribers_link(client, subscriber):
     personalization_library.add(subscriber, BIBTEX, NOW)
-    paper = subscriber.library.get(title__startswith="Sp")
+    paper = subscriber.library.first()
     for sent in ({"undo": LibraryUpload.objects.get().pk}, {"paper": paper.pk}):
-        client.post(address(other), sent)
+        client.post(address(make.subscriber()), sent)
     assert subscriber.library.count() == 2
     client.post(address(subscriber), {"paper": paper.pk})
-    assert known_to(subscriber) == ["A second work on noodles"]
+    assert subscriber.library.count() == 1
 
 
 def test_library_changes_enqueue_learning(client, subscriber, monkeypatch):
@@ -339,14 +286,6 @@ def test_library_changes_enqueue_learning(client, subscriber, monkeypatch):
     undo(client, subscriber)
     client.post(address(subscriber), {"all": "forget"})
     assert enqueued == [tasks.learn_from_feedback] * 3
-
-
-def test_removing_papers_fails_when_subscriber_was_erased(subscriber):
-    personalization_library.add(subscriber, BIBTEX, NOW)
-    papers = subscriber.library.all()
-    erase.erase(Subscriber.objects.get(), now=NOW)
-    with pytest.raises(Subscriber.DoesNotExist):
-        personalization_library.remove(subscriber, papers)
 
 
 def test_removing_papers_keeps_the_page(client, subscriber, monkeypatch):
@@ -361,38 +300,19 @@ def test_removing_papers_keeps_the_page(client, subscriber, monkeypatch):
     assert answer.context["page"].number == 2
 
 
-def test_old_version_can_erase_subscriber_with_library(subscriber):
-    personalization_library.add(subscriber, BIBTEX, NOW)
-    subscriber.reader_model.delete()
-    subscriber.consents.all().delete()
-    with CaptureQueriesContext(connection) as queries:
-        Subscriber.objects.filter(pk=subscriber.pk)._raw_delete("default")
-    assert "library" not in str(queries.captured_queries)
-    assert not LibraryPaper.objects.exists()
-    connection.check_constraints()
-
-
 # ---- What a library teaches: which new papers come, and which stay away
 
 
-def test_library_brings_similar_papers_without_topics():
-    subscriber = taught()
+def test_library_brings_similar_papers_without_topics(outbox):
+    subscriber = taught(12)
     (new,) = theme(MOLECULES, 12, 1)
-    theme(ROADS, 6, 7)
+    theme(ROADS, 6, 7, upvotes=900)
     plan.plan(NOW)
     (pick,) = Pick.objects.filter(subscriber=subscriber)
-    assert pick.paper == new
+    assert (pick.paper, pick.basis) == (new, "learned")
     assert reason_of(pick).startswith("Like what you chose: ")
-
-
-def test_trending_papers_are_omitted_with_a_library(outbox):
-    subscriber = taught(12)
-    theme(MOLECULES, 12, 1)
-    make.paper("Roads that trend", "Cars and roads.", upvotes=900)
-    plan.plan(NOW)
-    assert {pick.basis for pick in Pick.objects.filter(subscriber=subscriber)} == {"learned"}
     worker.deliver_due(lambda: NOW)
-    assert "You follow no topic yet" not in outbox()[0].get_body(("plain",)).get_content()
+    assert "You follow no topic yet" not in outbox()[0].as_string()
 
 
 def library_with_all_words_removed():
@@ -425,14 +345,15 @@ def test_trending_papers_come_without_a_useful_library(make_subscriber):
 
 def test_undone_upload_is_unlearned():
     subscriber = taught()
-    before = ReaderModel.objects.values("words", "weights", "liked").get()
+    learned = ReaderModel.objects.values("words", "weights", "liked")
+    before = learned.get()
     roads = theme(ROADS, 6, 6, day=TODAY - 20 * DAY)
     personalization_library.add(subscriber, "\n".join(paper.title for paper in roads), NOW)
     feedback.learn(NOW)
-    assert ReaderModel.objects.values("words", "weights", "liked").get() != before
+    assert learned.get() != before
     personalization_library.undo(subscriber, LibraryUpload.objects.get().pk)
     feedback.learn(NOW)
-    assert ReaderModel.objects.values("words", "weights", "liked").get() == before
+    assert learned.get() == before
 
 
 def test_preferences_mention_the_library(client):

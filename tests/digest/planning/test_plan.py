@@ -1,8 +1,8 @@
 """What is written down for those who are due, once, whatever happens meanwhile."""
 
-import threading
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from unittest.mock import Mock
 
 import pytest
@@ -23,10 +23,10 @@ from subscriptions.delivery import queue, suppress
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
-from tests.factories.planning import digests, papers_about, plan_and_send, ranked, titles
+from tests.factories.planning import digests, papers_about, plan_and_send, ranked
 from tests.factories.simulation import subscriber
 from tests.helpers.data_files import cases
-from tests.helpers.threads import at_once, uncommitted
+from tests.helpers.threads import at_once
 from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 #: What SQLite's ANALYZE says of tables and indexes: how many rows, and how many are alike.
@@ -44,33 +44,22 @@ def test_delivery_begins_after_each_batch(monkeypatch):
     assert saved == [1, 2, 3]
 
 
-def test_digest_is_skipped_when_nothing_is_new():
-    make.subscriber(interests="graphs")
-    plan_and_send(NOW)
-
-    plan = planning.plan(NOW + DAY)
-
-    letter = Letter.objects.order_by("pk").last()
-    assert (plan.letters, plan.quiet) == (0, 1)
-    assert (letter.state, letter.reason) == ("skipped", "nothing to say")
-    assert letter.events.count() == 1
-
-
-def test_quiet_day_email_is_sent_on_request(outbox):
+def test_day_without_papers_is_skipped_unless_the_subscriber_wants_an_email(outbox):
     make.paper("Bread")
-    subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
+    quiet, one = (make.subscriber(interests="graphs", wants_quiet_days=w) for w in (False, True))
     plan_and_send(NOW)
     make.paper("More bread")
-    planning.plan(NOW + DAY)
-    letter = subscriber.letters.get(day=(NOW + DAY).date())
-    assert (letter.kind, letter.state) == ("digest", "planned")
-    assert queue.deliver(letter.pk, NOW + DAY)
-    _, message = outbox()
+    plan = planning.plan(NOW + DAY)
+    assert (plan.letters, plan.quiet) == (1, 1)
+    letter = quiet.letters.latest("pk")
+    assert (letter.state, letter.reason) == ("skipped", "nothing to say")
+    assert letter.events.count() == 1
+    assert queue.deliver(one.letters.latest("pk").pk, NOW + DAY)
+    message = outbox()[-1]
     assert message["Subject"] == "No new papers for you today"
     for part in message.iter_parts():
-        assert "1 new paper today, but it doesn’t match your interests." in " ".join(
-            part.get_content().split()
-        )
+        text = " ".join(part.get_content().split())
+        assert "1 new paper today, but it doesn’t match your interests." in text
     assert "/digests/" not in message.as_string()
 
 
@@ -106,54 +95,11 @@ ENDS = [
 
 @pytest.mark.parametrize("end", ENDS, ids=["unsubscribed", "complained"])
 def test_subscriber_leaving_after_ranking_gets_no_digest(end):
-    make.paper("Graphs")
-    subscriber = make.subscriber(interests="graphs")
+    subscriber = make.subscriber()
     dues = ranked(subscriber)
     end(subscriber)
-
     planning.save_plan(dues, {}, NOW)
-
     assert not Digest.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_subscriber_leaving_during_planning_gets_no_digest(monkeypatch):
-    if connection.vendor != "postgresql":
-        pytest.skip("on SQLite, writers come one after the other")
-    make.paper("Graphs")
-    subscriber = make.subscriber(interests="graphs")
-    lock = spacing.lock_unchanged
-    thread, commit = uncommitted(
-        lambda: signup.unsubscribe(subscriber.public_id, source=CONSENT_SOURCE, now=NOW)
-    )
-
-    def lock_while_they_leave(subscribers):
-        threading.Timer(0.5, commit.set).start()
-        return lock(subscribers)
-
-    monkeypatch.setattr(spacing, "lock_unchanged", lock_while_they_leave)
-    planning.plan(NOW)
-    thread.join(30)
-    assert make.fresh(subscriber).next_due_at is None
-    assert digests() == []
-
-
-@pytest.mark.django_db(transaction=True)
-def test_late_committed_paper_is_in_next_digest_once():
-    """Rows become visible in another order than they were numbered in (fault 48)."""
-    if connection.vendor != "postgresql":
-        pytest.skip("on SQLite, writers come one after the other")
-    make.subscriber("reader@example.org", interests="graphs")
-    thread, commit = uncommitted(lambda: make.paper("Graphs, listed first", id="2606.00001"))
-    make.paper("Graphs, listed second", id="2606.00002")
-    plan_and_send(NOW)
-    assert list(Pick.objects.values_list("paper_id", flat=True)) == ["2606.00002"]
-    commit.set()
-    thread.join(30)
-    for day in (1, 2):
-        plan_and_send(NOW + day * DAY)
-    picks = Pick.objects.order_by("digest__day").values_list("digest__day", "paper_id")
-    assert list(picks) == [(TODAY, "2606.00002"), ((NOW + DAY).date(), "2606.00001")]
 
 
 @on_postgresql
@@ -187,15 +133,12 @@ def test_nothing_is_planned_for_inactive_subscribers(state):
 
 
 def test_days_without_planning_are_missed_except_the_last():
-    make.paper("Graphs", day=TODAY + 4 * DAY)
-    make.subscriber(interests="graphs")
-
+    make.subscriber(wants_quiet_days=True)
     plan = planning.plan(NOW + 4 * DAY)
-
     assert (plan.letters, plan.missed) == (1, 4)
-    assert [digest.letter.state for digest in digests()] == ["missed"] * 4 + ["planned"]
-    assert [digest.day for digest in digests()] == [TODAY + n * DAY for n in range(5)]
-    assert [len(titles(digest)) for digest in digests()] == [0, 0, 0, 0, 1]
+    assert [(one.day, one.letter.state) for one in digests()] == [
+        (TODAY + n * DAY, "planned" if n == 4 else "missed") for n in range(5)
+    ]
 
 
 def test_day_is_planned_within_grace_period():
@@ -233,13 +176,6 @@ def test_first_digest_gap_applies_only_after_confirmation(confirmed_at, apart):
 # ---- Two who plan at once: one has the lease, and no day is written down twice
 
 
-@pytest.mark.parametrize(("remaining", "planned"), [(DAY, 0), (-HOUR, 1)])
-def test_planner_waits_until_other_lease_expires(remaining, planned):
-    subscriber()
-    assert Lease("planning 0", remaining).acquire()
-    assert planning.plan(NOW).letters == planned
-
-
 def test_planner_releases_lease_after_error(monkeypatch):
     subscriber()
     with monkeypatch.context() as patch:
@@ -250,43 +186,21 @@ def test_planner_releases_lease_after_error(monkeypatch):
     assert Lock.objects.get(source="planning 0").holder is None
 
 
-def test_planners_skip_partitions_leased_by_others(settings):
+@pytest.mark.parametrize(("remaining", "planned"), [(DAY, 2), (-HOUR, 4)])
+def test_planner_skips_parts_until_others_leases_expire(settings, remaining, planned):
     settings.PLANNERS = 2
     for _ in range(4):
         subscriber()
-    lease = Lease("planning 1", DAY)
-    assert lease.acquire()
-    assert planning.plan(NOW).letters == 2
-    lease.release()
-    assert planning.plan(NOW).letters == 2
+    assert Lease("planning 1", remaining).acquire()
+    assert planning.plan(NOW).letters == planned
 
 
-def test_planner_stops_after_losing_lease(monkeypatch, django_assert_num_queries):
+def test_planner_stops_after_losing_lease(monkeypatch):
     monkeypatch.setattr(planning, "BATCH", 2)
-    for _ in range(5):
+    for _ in range(3):
         subscriber()
-    rank = planning.rank_due
-
-    def be_overtaken(*args):
-        Lock.objects.update(holder=uuid.uuid4())
-        return rank(*args)
-
-    monkeypatch.setattr(planning, "rank_due", be_overtaken)
-    assert planning.plan(NOW).letters == 2
-    assert Subscriber.objects.due(NOW).count() == 3
-    monkeypatch.setattr(planning, "rank_due", rank)
-    Lock.objects.update(free_at=Now())
-    assert planning.plan(NOW).letters == 3
-    with django_assert_num_queries(1):
-        planning.plan(NOW)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_one_concurrent_planner_gets_the_lease():
-    def take():
-        return Lease("planning 0", DAY).acquire()
-
-    assert sorted(at_once(*4 * [take])) == [False, False, False, True]
+    overtake = partial(Lock.objects.update, holder=uuid.uuid4())
+    assert planning.plan(NOW, on_saved=overtake).letters == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -295,17 +209,9 @@ def test_concurrent_planners_write_each_digest_once():
     skipped by the other, so they may share the rows.
     """
     make.paper("Graph networks")
-    subscribers = [subscriber(interests="graph networks") for _ in range(12)]
-    model_store.fit(NOW)
-
-    have_ranked = threading.Barrier(2)
-
-    def plan():
-        dues = ranked(*subscribers)
-        have_ranked.wait()
-        return planning.save_plan(dues, {}, NOW).letters
-
-    assert sum(at_once(plan, plan)) == 12
+    subscribers = [subscriber() for _ in range(12)]
+    plans = [partial(planning.save_plan, ranked(*subscribers), {}, NOW) for _ in range(2)]
+    assert sum(plan.letters for plan in at_once(*plans)) == 12
     assert Digest.objects.count() == Letter.objects.count() == Pick.objects.count() == 12
 
 

@@ -3,7 +3,6 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest.models import Pick
 from digest.planning import plan, restoring
 from subscriptions.delivery import circuit_breaker, queue, status, worker
 from subscriptions.models import Letter, Subscriber
@@ -44,17 +43,6 @@ def test_lost_days_and_waiting_emails_count_as_sent(restored, outbox, capsys, cl
     ]
     assert "nobody knows whether it was sent" in status.describe(restored.letters.first(), NOW)
     assert broken(NOW + MINUTE) == {}
-
-
-def test_papers_of_lost_days_come_no_more(restored):
-    restoring.skip(SINCE, NOW)
-    circuit_breaker.resume("Ada", NOW)
-    for days in (1, 2):
-        make.paper(f"Graphs of {days}", day=TODAY + days * DAY, came_in_at=NOW + days * DAY)
-        plan.plan(NOW + days * DAY)
-        worker.deliver_due(lambda now=NOW + days * DAY: now)
-    titles = Pick.objects.values_list("paper__title", flat=True)
-    assert sorted(titles) == ["Graphs of 1", "Graphs of 2"]
 
 
 def test_emails_created_after_the_stop_are_sent(restored, outbox):

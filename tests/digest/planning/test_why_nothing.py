@@ -4,9 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import translation
 
-from digest.indexing import model_store
 from digest.models import Paper
-from digest.personalization import feedback
 from digest.planning import explain, plan, slots
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import tokens
@@ -60,19 +58,6 @@ def test_the_mutes_that_hide_all_matches_are_named():
     assert why(someone, NOW) == "Nothing today: 2 matches, muted (Molecules)."
 
 
-def test_matches_lowered_by_feedback_are_counted():
-    text, long_ago = "Trout spawn in rivers of graph networks.", NOW - 9 * DAY
-    old = make.paper("Trout", text, day=long_ago.date(), came_in_at=long_ago)
-    make.paper("Trout again", text)
-    model_store.fit(NOW)
-    someone = make.subscriber(interests="graph networks")
-    feedback.record(someone, old, "less", NOW)
-    feedback.learn(NOW)
-    plan_and_send()
-    cause = "1 match, too similar to papers marked “Less like this”"
-    assert why(someone, NOW) == f"Nothing today: {cause}."
-
-
 def test_matches_of_the_library_are_counted():
     paper = make.paper(MOLECULES, ABSTRACT)
     someone = make.subscriber(interests="graph networks")
@@ -108,15 +93,13 @@ def test_only_papers_since_the_last_full_digest_count(client):
     )
 
 
-def test_missing_papers_are_the_cause():
-    Paper.objects.all().delete()
-    assert why(planned(), NOW) == "Nothing today: no papers have come in yet."
-
-
-def test_unsent_digest_is_the_cause():
+def test_unsent_digest_or_missing_papers_are_the_cause():
     someone = planned(interests="asdkjh")
     Letter.objects.update(state="failed", reason="refused: no such mailbox")
     assert why(someone, NOW) == "Nothing today: the digest of 1 June was not sent."
+    Letter.objects.update(state="accepted")
+    Paper.objects.all().delete()
+    assert why(someone, NOW) == "Nothing today: no papers have come in yet."
 
 
 def test_interests_of_a_groups_members_are_not_named():

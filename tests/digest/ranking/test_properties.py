@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -75,20 +76,12 @@ def nearly(choices):
     return [replace(one, score=pytest.approx(one.score, abs=1e-4)) for one in choices]
 
 
-@pytest.mark.slow
-@settings(max_examples=60)
 @given(drawn=st.lists(subscribers(), min_size=1, max_size=5))
 def test_batch_ranking_equals_individual_ranking(drawn):
-    for one, choices in zip(drawn, chosen(drawn), strict=True):
+    with patch.object(ranking, "BATCH_SIZE", 2):
+        together = chosen(drawn)
+    for one, choices in zip(drawn, together, strict=True):
         assert choices == nearly(chosen([one], candidates_of(PAPERS, **KNOWN))[0])
-
-
-def test_block_size_does_not_change_digests(monkeypatch):
-    drawn = [(follow(p, size=4, learned=taught()[n % 4]), {n}, n) for n, p in enumerate(PHRASES)]
-    together = chosen(drawn)
-    for count in (1, 3, len(drawn)):
-        monkeypatch.setattr(ranking, "BATCH_SIZE", count)
-        assert chosen(drawn, candidates_of(PAPERS, **KNOWN)) == [*map(nearly, together)]
 
 
 @settings(max_examples=60)
@@ -100,23 +93,20 @@ def test_any_digest_keeps_the_invariants(drawn):
     assert len(choices) <= profile.size
     assert len(listed) == len(set(listed))
     assert not set(listed) & seen
-    assert [("new", "missed", "near").index(one.group) for one in choices] == sorted(
-        ("new", "missed", "near").index(one.group) for one in choices
-    )
-    assert sum(one.group == "near" for one in choices) <= 3 * profile.wants_near
+    groups = [("new", "missed", "near").index(one.group) for one in choices]
+    assert groups == sorted(groups)
+    assert groups.count(2) <= 3 * profile.wants_near
     followed = {query.text for one in profile.follows for query in queries(one.query)}
+    followed |= {one.name for one in profile.follows}
     for one in choices:
         assert 0 <= one.score <= 1
         assert (one.group == "missed") == (one.paper < first_new)
-        is_asked = one.topic in followed | {"math"} | {p.name for p in profile.follows}
-        assert is_asked == (one.basis == "topic")
+        assert (one.topic in followed) == (one.basis == "topic")
         assert one.basis != "trend" or not profile.follows
     for mute in profile.mutes:
         assert not muted(model(), whole(), mute)[listed].any()
 
 
-@pytest.mark.slow
-@settings(max_examples=60)
 @given(drawn=subscribers(), order=st.permutations(range(len(PAPERS))))
 def test_paper_order_does_not_change_digests(drawn, order):
     profile, seen, _ = drawn
@@ -124,9 +114,9 @@ def test_paper_order_does_not_change_digests(drawn, order):
     shuffled = candidates_of([PAPERS[n] for n in order], **facts)
     seen_places = {place for place, number in enumerate(order) if number in seen}
     (ours,), (other,) = chosen([(profile, seen, 0)]), chosen([(profile, seen_places, 0)], shuffled)
-    assert [order[one.paper] for one in other] == [one.paper for one in ours]
-    assert [one.terms for one in other] == [one.terms for one in ours]
-    assert [one.score for one in other] == pytest.approx([one.score for one in ours], abs=1e-4)
+    assert [replace(one, paper=order[one.paper], relatives=()) for one in other] == [
+        replace(one, relatives=()) for one in nearly(ours)
+    ]
 
 
 def test_score_rounding_changes_no_digest(monkeypatch):
@@ -172,23 +162,14 @@ def test_text_in_any_script_is_ranked(papers, topic, mute):
         assert all(0 <= one.score <= 1 for one in choices)
 
 
-LONG_TOPICS = [
-    "bread oven " * 9_000,
-    "bread oven, " + "-" * 50_000 + "\\" * 50_000,
-    "bread oven, " + ", ".join(f"{word(n)} galaxy" for n in range(3_000)),
-    "bread oven " + '"a' * 50_000,
-    "bread oven, " + "{$~^_" * 20_000,
-    "bread oven, " + "a 1 " * 25_000,
-    "bread oven; " + "t cells 2 " * 10_000,
-]
+LONG_TOPICS = ["bread oven ", "\\-{$~^_", "galaxy, ", '"a', "a 1 ", "; t cells 2 "]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "topic", LONG_TOPICS, ids=["words", "syntax", "list", "quotes", "latex", "lone", "beside"]
-)
-def test_long_topic_is_ranked_in_linear_time(topic):
+@pytest.mark.parametrize("piece", LONG_TOPICS)
+def test_long_topic_is_ranked_in_linear_time(piece):
     started = time.thread_time()
+    topic = "bread oven, " + piece * (100_000 // len(piece))
     both = [follow(topic), follow("bread oven", mutes=[topic])]
     choose(model(), candidates_of(PAPERS, **KNOWN), both, [(), ()])
     assert time.thread_time() - started < 20  # Quadratic, it would take minutes.
