@@ -29,12 +29,16 @@ BATCH = 5_000
 
 
 def options(doc: str, *positional: str, **defaults) -> argparse.Namespace:
-    """Parse the command line: paths, numbers with these defaults, and flags, which are False."""
+    """Parse the command line: paths, options with these defaults, and flags, which are False."""
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     for name in positional:
         parser.add_argument(name, type=Path)
     for name, default in defaults.items():
-        kind = {"action": "store_true"} if default is False else {"type": int, "default": default}
+        kind = (
+            {"action": "store_true"}
+            if default is False
+            else {"type": type(default), "default": default}
+        )
         parser.add_argument(f"--{name.replace('_', '-')}", **kind)
     return parser.parse_args()
 

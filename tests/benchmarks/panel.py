@@ -14,7 +14,6 @@ and of PostgreSQL for one page: about what it takes where nothing else runs. Fai
 of a page is above 500 ms.
 """
 
-import argparse
 import http.client
 import statistics
 import sys
@@ -27,27 +26,28 @@ from urllib.parse import quote_plus
 from tests.benchmarks import due_day, panel_rows, site
 
 LIMIT = 0.5  # Seconds.
-USUAL = {"readers": 2_000, "days": 365, "papers": 100_000, "times": 10}
-USUAL |= {"pick-days": 2, "event-days": 2, "fact-days": 30}
 
 
 def main():
-    options = _options()
-    with due_day.installation(f"http://127.0.0.1:{site.PORT}", options.database, EMAIL_URL="file:"):
+    options = due_day.options(
+        __doc__,
+        readers=2_000,
+        days=365,
+        papers=100_000,
+        pick_days=2,
+        event_days=2,
+        fact_days=30,
+        times=10,
+        database="",
+    )
+    url = options.database or None
+    with due_day.installation(f"http://127.0.0.1:{site.PORT}", url, EMAIL_URL="file:"):
         cookie = log_in()
         load(options)
         paths = pages()
         with site.server() as process:
             slow = measure(paths, cookie, options.times, process)
     sys.exit(slow)
-
-
-def _options():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for name, usual in USUAL.items():
-        parser.add_argument(f"--{name}", type=int, default=usual)
-    parser.add_argument("--database", help="A PostgreSQL database that is kept.")
-    return parser.parse_args()
 
 
 # ---- What there is

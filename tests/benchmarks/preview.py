@@ -10,7 +10,6 @@ asked as by the page's script, each once: words of titles, curated topics, or bo
 is that of this process, with no cache and no web server before it.
 """
 
-import argparse
 import os
 import random
 import statistics
@@ -25,15 +24,10 @@ SEED = 7
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("papers")
-    parser.add_argument("--papers", dest="count", type=int, default=100_000)
-    parser.add_argument("--a-day", type=int, default=1_000)
-    parser.add_argument("--questions", type=int, default=60)
-    options = parser.parse_args()
+    options = due_day.options(__doc__, "file", papers=100_000, a_day=1_000, questions=60)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # As config.wsgi has it.
     with due_day.installation():
-        store(options.papers, options.count, options.a_day)
+        store(options.file, options.papers, options.a_day)
         measure(options.questions)
 
 

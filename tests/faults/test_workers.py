@@ -78,7 +78,7 @@ def test_letter_that_kills_its_worker_is_given_up(installation):
     controls = "\x01\x1b[31m\r\nBcc: x@example.org\r\n.\r\n\u202e"
     installation.poison("reader@host-4.example.org", title=controls)
     installation.deliver()
-    assert fate(installation)[:2] == ["failed", 5]
+    assert fate(installation)[:2] == ["failed", 3]
     assert check(installation, is_certain=False).accepted == 7
     assert max(letter["mime_size"] for letter in installation.letters()) < GMAIL_CLIPS
 
@@ -126,5 +126,5 @@ def test_endless_letter_is_found_by_the_time_limit(installation, limits):
     installation.start("beat")
     installation.rest()
     assert ("Hard time limit" in installation.said("worker")) is ("task_time_limit" in limits)
-    assert fate(installation)[:2] == ["failed", 5]
+    assert fate(installation)[:2] == ["failed", 3]
     assert check(installation).accepted == 7

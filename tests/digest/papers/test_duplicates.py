@@ -13,6 +13,7 @@ from digest.personalization import library
 from digest.planning import explain, plan, preview
 from digest.ranking.profile import Interest, Profile
 from subscriptions.delivery import worker
+from subscriptions.models import Topic
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import TOOK_OFF, crowd, observed
@@ -188,3 +189,22 @@ def test_preview_contains_a_work_once():
     result = preview.preview_digests(GRAPHS, NOW)
     assert [pick.paper.pk for pick in result.first_digest.picks] == [ON_ARXIV]
     assert [pick.paper.pk for day in result.past_digests for pick in day.picks] == [EARLIER]
+
+
+def test_change_preview_omits_sent_aliases():
+    someone, paper = early_subscriber(30), earlier(30)
+    had(someone, paper, 30)
+    on_arxiv()
+    model_store.fit(NOW)
+    Topic.objects.update(name="cooking", query="cooking")
+    assert preview.compare(someone, GRAPHS, NOW).added == []
+
+
+def test_explanation_shows_first_of_two_sent_aliases():
+    someone, paper = early_subscriber(), earlier()
+    had(someone, paper)
+    other = on_arxiv(title="Another title of graph networks")
+    assert came() == {ON_ARXIV}
+    Paper.objects.filter(pk=other.pk).update(title=TITLE)
+    for paper_id in (EARLIER, ON_ARXIV):
+        assert explain.explain(someone, paper_id, TODAY, NOW).pick.paper == paper

@@ -1,19 +1,23 @@
 """Europe PMC: its queries, its pages, and its rows."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.papers import topic_phrases
+from digest.models import Coverage, Paper
+from digest.papers import harvest, registry, topic_phrases
 from digest.sources import europepmc
 from digest.sources.europepmc import EuropePmc
 from subscriptions.models import TopicPreference
 from tests.factories import make
 from tests.factories.harvests import FixedAnswer, found, harvesting, serving
 from tests.helpers.data_files import cases
+from tests.helpers.local_web import web_of
 from tests.servers.daily_lists import DAY, TODAY
 from tests.servers.europepmc import QUERY, EuropePmcServer, row
-from tests.servers.loopback import USUAL, says
+from tests.servers.loopback import DOWN, USUAL, says
 
 CASES = cases("europepmc")
 
@@ -131,6 +135,15 @@ def test_too_long_list_is_cut_off(server, run, monkeypatch):
     assert second.note == f"Of 210 papers of {TODAY - DAY}, 10 were not read: they are too many"
 
 
+def test_interrupted_run_continues_at_its_query(server, run):
+    fill(server, 150)
+    options = {"phrases": [f"paper {letter * 1000}" for letter in "xy"], "since": TODAY}
+    server.answers.extend([USUAL] * 3 + [DOWN] * 4)
+    batches, _ = run.cut_off(**options)
+    batches += run(cursor=batches[-1].cursor, **options)
+    assert (len(server.asked), len(found(batches))) == (4 + 4, 300)
+
+
 def test_cursor_of_other_topics_starts_over(server, run):
     fill(server, 150)
     first, *_ = run(since=TODAY)
@@ -169,3 +182,22 @@ def test_notices_are_skipped_and_retractions_marked(kinds, abstract, outcome):
 
 
 # ---- Runs
+
+
+@pytest.mark.django_db
+def test_interrupted_run_completes_its_days(server, monkeypatch):
+    make.topic("Rye", query="rye")
+    for number in range(150):
+        server.add(TODAY, number, title=f"Rye {number}")
+    server.answers.extend([USUAL] * 3 + [DOWN] * 4)
+    monkeypatch.setattr(registry, "EuropePmc", lambda phrases: EuropePmc(phrases, server.base))
+    source = registry.source_named("europepmc")
+    web = web_of(source.hosts)
+
+    def outcome():
+        row = harvest.run(source, web, clock=lambda: datetime(2026, 6, 3, 12, tzinfo=UTC))
+        day = Coverage.objects.get(day=TODAY)
+        return row.state, Paper.objects.count(), (day.state, day.announced, day.stored)
+
+    assert outcome() == ("failed", 100, ("failed", 150, 100))
+    assert outcome() == ("done", 150, ("fresh", 150, 150))

@@ -61,7 +61,7 @@ def test_unknown_reference_is_none(server, reference):
 
 @pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize(
-    "answer", [DOWN, web_page(), says(b"{"), says({}), says([1]), says({"message": 1})]
+    "answer", [DOWN, web_page(), says(b"{"), says({}), says(1), says({"message": 1})]
 )
 def test_invalid_response_raises(full, reference, answer):
     full.answers.append(answer)
