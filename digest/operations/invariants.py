@@ -78,7 +78,8 @@ class LetterRange(NamedTuple):
         return Exists(self.events.filter(letter=OuterRef("pk"), **event))
 
 
-#: Functions that return the rows that violate an invariant. Their docstrings say what holds.
+#: Functions that return the rows that violate an invariant, which has their name. Their docstrings
+#: say what holds.
 ABOUT_LETTERS: list[Callable[[LetterRange, datetime], QuerySet]] = []
 #: Those that are checked once, without a range of letters: an index finds the rows.
 ABOUT_NOW: list[Callable[[datetime], QuerySet]] = []
@@ -127,7 +128,7 @@ def _result(violations, querysets) -> Result:
         ids = ", ".join(map(str, examples)) + (", …" if count > len(examples) else "")
         text = f"violated by {counted(count, 'row')} ({kind} {ids})"
     sentence = violations.__doc__.partition(".")[0]
-    return Result(violations.__name__, sentence, count, examples, text)
+    return Result(violations.__name__.rstrip("_"), sentence, count, examples, text)
 
 
 def _letter_ranges(since) -> Iterator[LetterRange]:
@@ -228,7 +229,7 @@ def once(letters, now):
 
 
 @about_letters
-def resends(letters, now):
+def counted_(letters, now):
     """Every resend is counted.
 
     Find letters with more attempts after an uncertain one than were counted.
@@ -244,7 +245,7 @@ def resends(letters, now):
 
 
 @about_now
-def texts(now):
+def bytes_(now):
     """Every email that may be resent has its stored text."""
     # After the final check, a letter may have to be sent again with the same bytes.
     is_stored = Exists(MimeBatch.objects.filter(pk=OuterRef("mime_batch")))

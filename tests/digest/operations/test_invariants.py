@@ -140,7 +140,7 @@ def test_uncounted_retry_after_silence_is_found(sent, fields):
     change(sent, **fields)
     for expected in [None] * len(fields) + [[sent.pk]]:
         sent.events.create(at=NOW, attempt=1, old_state="uncertain", new_state="planned")
-        assert broken(NOW).get("resends") == expected
+        assert broken(NOW).get("counted") == expected
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_letter_without_stored_bytes_is_found():
     letter = past_the_final_check(planned())
     assert broken(NOW) == {}
     MimeBatch.objects.all().delete()
-    assert broken(NOW) == {"texts": [letter.pk]}
+    assert broken(NOW) == {"bytes": [letter.pk]}
 
 
 def test_digest_sent_after_unsubscribe_is_found(sent):
