@@ -41,6 +41,11 @@ def indexed():
     return paper
 
 
+def test_nothing_is_written_without_a_model():
+    assert index_store.refresh(NOW) is False
+    assert index_store.current() is None
+
+
 def test_new_paper_is_found_after_refresh(indexed):
     assert found("graph") == [indexed.pk]
     assert index_store.refresh(NOW) is False

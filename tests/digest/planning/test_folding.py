@@ -85,8 +85,12 @@ def test_letter_and_web_copy_show_relative_below_leader(client, alike, others, o
     assert broken(NOW) == {}
 
 
-def test_terminal_shows_relative_below_leader(alike, others, capsys):
-    call_command("digest", subscriber().email)
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_terminal_shows_relative_below_leader(alike, others, capsys, is_planned):
+    someone = subscriber()
+    if is_planned:
+        plan.plan(NOW)
+    call_command("digest", someone.email)
     output = capsys.readouterr().out
     assert "3 of 10 new papers picked" in output
     entry = output.partition(f". {LEADER}\n")[2]

@@ -339,7 +339,7 @@ def begin(settings, monkeypatch, clock):
 )
 def test_invariants_hold_through_random_events(seed, begin):
     world = begin(seed)
-    for _ in range(10):
+    for _ in range(8):
         world.go_on(events=5)
         world.keeps_the_invariants()
     world.ends_well()

@@ -94,6 +94,12 @@ def test_a_machine_that_was_asleep_sends_the_digest_later():
     assert (days_of(one, "missed"), days_of(one)) == ([MONDAY], [MONDAY + 7 * DAY])
 
 
+def test_digest_moves_to_the_last_day_of_a_sleep():
+    one = monthly()
+    tick(at(TODAY + 3 * DAY, 7))
+    assert (days_of(one, "missed"), days_of(one)) == ([TODAY], [TODAY + 3 * DAY])
+
+
 def test_unsent_digest_comes_on_the_next_day(django_capture_on_commit_callbacks):
     one = monthly()
     plan.plan(at(TODAY, 7))

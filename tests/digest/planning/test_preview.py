@@ -8,6 +8,7 @@ from digest.models import Digest, Paper
 from digest.personalization.profiles import profile_for, profiles_of
 from digest.planning import plan, preview
 from digest.ranking.profile import Interest, Profile
+from digest.ranking.ranking import Choice
 from digest.wording import reason_of
 from subscriptions.actions import preferences
 from subscriptions.actions.preferences import TopicSelection
@@ -140,6 +141,13 @@ def test_change_is_shown_as_added_and_removed_papers():
 
     assert difference("quantum") == [{"quantum"}, {"robot"}]
     assert difference("robot") == [set(), set()]
+
+
+def test_concurrently_deleted_paper_is_omitted():
+    choices = [Choice(pk, 0.5, "topic") for pk in ("deleted", make.paper().pk)]
+    day = preview.PreviewDay(TODAY, 2, choices)
+    preview.add_picks(day)
+    assert [(pick.paper_id, pick.position) for pick in day.picks] == [(choices[1].paper, 1)]
 
 
 def test_long_line_is_named_as_when_saved():
