@@ -184,7 +184,7 @@ def test_letter_page_shows_times_of_its_state(panel):
         (["accepted", "missed"], "ended_at"),
     ]:
         for state in states:
-            Letter.objects.update(state=state, **moments)
+            Letter.objects.update(state=state, left_at=NOW, **moments)
             fieldsets = page(panel, letter).context["adminform"].fieldsets
             fields = {name for _, options in fieldsets for name in options["fields"]}
             assert fields & moments.keys() == {moment}, state
