@@ -182,7 +182,13 @@ def _heading(name, topic, language):
 
 
 def why(
-    basis: str, topic: str, terms: Sequence[str], votes: int, area: str, group: str | None = None
+    basis: str,
+    topic: str,
+    terms: Sequence[str],
+    votes: int,
+    area: str,
+    group: str | None = None,
+    like: str = "",
 ) -> str:
     """Return the reason for a pick, as pages show it."""
     if basis == "advice":  # Names and notes are no topics.
@@ -195,7 +201,9 @@ def why(
     reason = _why(basis, topic, terms, votes, area)
     # Translators: why a paper is in a digest: it is nearly about a topic, of which it has a word.
     is_near = group == "near" and basis == "topic"
-    return shortened(_("Close to %s") % reason if is_near else reason, REASON_COLUMNS)
+    return _with_like(
+        shortened(_("Close to %s") % reason if is_near else reason, REASON_COLUMNS), like
+    )
 
 
 def reason_of(pick) -> str:
@@ -208,13 +216,20 @@ def note(reason: tuple, *, is_brief: bool) -> str:
 
     `reason` are the arguments of `why`. The brief form leaves out the words of a topic.
     """
-    basis, topic, terms, *_unused, section = reason
+    basis, topic, terms, *_unused, section, like = reason
     if (basis == "new" and section != "near") or (basis == "group" and not topic):
-        return ""
+        return _with_like("", like)
     if basis != "topic" or section == "near":
         return why(*reason)
     words = "" if is_brief else _extra_words(topic, terms)
-    return shortened(_("Matches: %s") % words, REASON_COLUMNS) if words else ""
+    matches = shortened(_("Matches: %s") % words, REASON_COLUMNS) if words else ""
+    return _with_like(matches, like)
+
+
+def _with_like(text, title):
+    """Return a reason, and the title of a similar paper that the subscriber chose, if any."""
+    like = _("Like “%s”, which you chose") % shortened(title, TOPIC_COLUMNS) if title else ""
+    return " · ".join(filter(None, [text, like]))
 
 
 def _why(basis, topic, terms, votes, area):

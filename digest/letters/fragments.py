@@ -99,6 +99,7 @@ def entries(
                 pick.basis,
                 pick.topic_name,
                 pick.group,
+                pick.like_title,
                 tuple(pick.terms),
             ),
             partial(_entry, pick, density, density_id, day, urls),

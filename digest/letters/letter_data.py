@@ -27,7 +27,8 @@ PAPER_FIELDS = (
 # Picks and papers are read by SQL: through the ORM, reading takes three times the CPU.
 # JSON stays text on both databases, so that equal rows are found in the caches.
 SQL_PICKS = """
-    SELECT id, leader_id, subscriber_id, position, paper_id, basis, topic_name, terms, "group"
+    SELECT id, leader_id, subscriber_id, position, paper_id, basis, topic_name, terms, "group",
+        like_title
     FROM digest_pick WHERE digest_id AMONG ORDER BY position, id
 """
 #: The last column is the newest number of GitHub stars.
@@ -52,6 +53,7 @@ class StoredPick(NamedTuple):
     terms: tuple[str, ...]
     folded: Sequence[Paper]
     group: str | None = None
+    like_title: str = ""
 
     Basis, reason = Pick.Basis, Pick.reason
 
@@ -184,9 +186,9 @@ def _stored_picks(digests):
     picks, relatives = defaultdict(list), defaultdict(list)
     for pk, leader_id, subscriber_id, position, paper_id, *reason in _rows(SQL_PICKS, ids):
         if leader_id is None:
-            basis, topic, terms, group = reason
-            pick = (position, papers[paper_id], basis, topic, _terms(terms), relatives[pk], group)
-            picks[subscriber_id].append(StoredPick(*pick))
+            basis, topic, terms, *others = reason
+            pick = (position, papers[paper_id], basis, topic, _terms(terms), relatives[pk])
+            picks[subscriber_id].append(StoredPick(*pick, *others))
         else:
             relatives[leader_id].append(papers[paper_id])
     if settings.LLM_URL:

@@ -115,6 +115,13 @@ class Pick(models.Model):
     topic_name = models.CharField(max_length=200, blank=True)
     terms = models.JSONField(default=list, blank=True, help_text="Matched terms.")
     group = models.CharField(max_length=6, choices=Group, default=Group.NEW)
+    like_title = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="A similar paper that the subscriber added, saved or liked.",
+    )
 
     objects = PickQuerySet.as_manager()
 
@@ -151,4 +158,5 @@ class Pick(models.Model):
         """What is said of why it was picked: the arguments of `wording.why`."""
         areas = self.paper.fields[:1] if self.basis == self.Basis.NEW else []
         votes = self.paper.upvotes or 0
-        return self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas), self.group
+        reason = self.basis, self.topic_name, tuple(self.terms), votes, "".join(areas)
+        return *reason, self.group, self.like_title

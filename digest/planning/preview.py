@@ -119,7 +119,9 @@ def preview_digests(profile: Profile, now) -> PreviewResult:
         profile = replace(profile, wants_near=True)
         parameters = replace(Parameters.of(settings.RANKING), near_margin=NEAR_ODDS)
         (near_day.choices,) = choose(window.model, window.papers, [profile], [()], parameters)
-    add_picks(first_preview, *past_days, near_day)
+    preview_days = first_preview, *past_days, near_day
+    selection.name_likes([(day.choices, profile, ()) for day in preview_days], window)
+    add_picks(*preview_days)
     return PreviewResult(first_preview, past_days, near_day.picks, is_cut, window)
 
 

@@ -77,6 +77,11 @@ class Vectors:
         scores += (LATENT * queries.directions) @ self.directions.T
         return scores
 
+    def pairwise(self, others: "Vectors") -> np.ndarray:
+        """Return the similarity of each text to the other text of the same row, (n_texts,)."""
+        words = np.asarray(self.features.multiply(others.features).sum(axis=1)).ravel()
+        return words + LATENT * np.einsum("ij,ij->i", self.directions, others.directions)
+
 
 class Columns:
     """The features of texts by column. `used` (n_used,): the features that occur in them."""

@@ -71,6 +71,8 @@ class Choice:
         Its words that the paper contains.
     relatives : tuple of str
         The ids of further papers on the same idea, which are folded into it.
+    like : str
+        The title of a similar paper that the subscriber chose. Set by planning.
     """
 
     paper: str
@@ -80,6 +82,7 @@ class Choice:
     topic: str = ""
     terms: tuple[str, ...] = ()
     relatives: tuple[str, ...] = ()
+    like: str = ""
 
 
 @dataclass(frozen=True)

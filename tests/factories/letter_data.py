@@ -38,6 +38,7 @@ def picks(draw, digest, position):
     paper = Paper(id=f"{prefix}{position:05}", **draw(st.fixed_dictionaries(said)))
     paper.stars = draw(st.sampled_from([None, 1, 5000]))
     why = {"basis": st.sampled_from(Pick.Basis.values), "topic_name": FULL}
+    why["like_title"] = FULL
     why["group"] = st.sampled_from([None, *Pick.Group.values])
     why["terms"] = st.lists(FULL, max_size=3)
     common = {"digest": digest, "subscriber": digest.subscriber, "position": position}

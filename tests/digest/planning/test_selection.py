@@ -11,6 +11,7 @@ from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.explanations import background_papers
+from tests.factories.feedback import say
 from tests.factories.make import DAY, HOUR, NOW, TODAY
 from tests.factories.planning import digests, papers_about, plan_and_send, titles
 from tests.helpers.pages import web_copy_of
@@ -177,3 +178,26 @@ def test_reason_with_letter_or_number_is_the_topic():
     for line in ("T cells", "T-cells", "Llama3", "Llama 3"):
         _, picks = plan.preview(make.subscriber(interests=f"{line}\nbread"), TODAY, NOW)
         assert [reason_of(pick) for pick in picks] == [line]
+
+
+@pytest.mark.parametrize("value", ["more", "save", "less"])
+def test_reason_names_similar_chosen_paper(outbox, client, value):
+    chosen = make.paper("Graph networks of <i>sugar molecules</i>", day=TODAY - 40 * DAY)
+    make.paper("Graph networks of long sugar molecules")
+    make.paper("Car traffic", make.about("car traffic in old towns"))
+    background_papers()
+    someone = make.subscriber(interests="graph networks\ncar traffic")
+    say(someone, value, chosen)
+    plan_and_send(NOW)
+    digest = someone.digests.get()
+    reasons = [reason_of(pick) for pick in digest.picks.with_papers()]
+    like = "Like “Graph networks of <i>sugar molecules</i>”, which you chose"
+    assert sorted((like in reason for reason in reasons), reverse=True) == [value != "less", False]
+    body = outbox()[0]
+    html = body.get_body(["html"]).get_content()
+    text = " ".join(body.get_body(["plain"]).get_content().split())
+    page = client.get(web_copy_of(digest)).content.decode()
+    escaped = like.replace("<", "&lt;").replace(">", "&gt;")
+    counts = [shown.count(like) for shown in (text, html, page)]
+    assert counts == [int(value != "less"), 0, 0]
+    assert [shown.count(escaped) for shown in (html, page)] == [int(value != "less")] * 2
