@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from digest.numbers import grouped
 from digest.papers.summary import best_sentence
 from digest.papers.venues import venue
-from digest.ranking.authors import queried_authors
+from digest.ranking.authors import INSTITUTION, queried_names
 from digest.ranking.stopwords import STOP_WORDS
 from digest.sources.records import readable_text
 from subscriptions.mail.plaintext import one_line, shortened, unnumbered
@@ -235,7 +235,11 @@ def _with_like(text, title):
 def _why(basis, topic, terms, votes, area):
     words = ", ".join(terms)
     authors = _author_names(topic)
+    is_institution = topic.lower().startswith(INSTITUTION)
     topic = authors or _readable(topic)
+    if basis == "topic" and authors and is_institution:
+        # Translators: why a paper is in a digest: the subscriber follows an institution.
+        return _("Institution: %s") % authors
     if basis == "topic" and authors:
         # Translators: why a paper is in a digest: the subscriber follows its author.
         return _("By %s") % authors
@@ -333,8 +337,8 @@ def _topic_label(topic):
 
 @lru_cache(10_000)
 def _author_names(topic):
-    """Return the names of the authors that a topic asks for, on one line."""
-    return ", ".join(queried_authors(topic))
+    """Return the names of the authors or institutions that a topic asks for, on one line."""
+    return ", ".join(name.removeprefix(INSTITUTION) for name in queried_names(topic))
 
 
 #: Subscribers write LaTeX as well: topics such as "$\alpha$-stable processes".

@@ -251,6 +251,7 @@ def _make_window(model, day, days, papers, arrival_of, gains=None):
         first_day=begin.toordinal(),
         texts_of=index_store.texts_of,
         authors_of=index_store.authors_of,
+        affiliations_of=index_store.affiliations_of,
         withdrawn=frozenset(row["pk"] for row in rows if row["is_withdrawn"]),
         aliases=aliases_of(papers),
         embeddings=vectors if vectors.any() else None,

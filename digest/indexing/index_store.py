@@ -189,6 +189,15 @@ def authors_of(ids) -> list[list[str]]:
     return [authors.get(paper_id, []) for paper_id in ids]
 
 
+def affiliations_of(ids) -> list[list[str]]:
+    """Return the affiliations of papers, and the organization that Hugging Face names."""
+    affiliations = {
+        pk: [*of_paper, (hugging_face or {}).get("organization", "")]
+        for pk, of_paper, hugging_face in _rows(ids, "affiliations", "hugging_face")
+    }
+    return [affiliations.get(paper_id, []) for paper_id in ids]
+
+
 def load(row: ArchiveFile) -> Index:
     """Return the stored index. Raises Damaged with the reason."""
     content = file_storage.read(row)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from digest.interests.phrases import is_prose, phrases
 from digest.ranking import text as ranking_text
-from digest.ranking.authors import queried_authors
+from digest.ranking.authors import as_query, queried_names
 from digest.ranking.query import ADDRESS, MAX_PHRASE_TERMS, QUOTED, QUOTES, lines
 from digest.sources.arxiv.taxonomy import category_names
 
@@ -25,7 +25,9 @@ MAX_MARKS = 5  # At the beginning of a line, as in "not: words: tea".
 MAX_ALTERNATIVES = 20  # In parentheses. Each repeats what is before them.
 
 #: How a line says what it is: "not: surveys", "words: computer vision".
-PREFIX = re.compile(rf"(not|{WORDS}|{TEXT}|{TOPIC}|{PAPER}|authors?(?= ?:$)) ?: ?", re.IGNORECASE)
+PREFIX = re.compile(
+    rf"(not|{WORDS}|{TEXT}|{TOPIC}|{PAPER}|(?:author|institution)s?(?= ?:$)) ?: ?", re.IGNORECASE
+)
 UNWANTED = re.compile(
     r"(?:(?:but|aber) )?(?:please )?(?:(no)|not(?: interested in)?|nothing(?: on| about)?|without"
     r"|keine?|ohne|(?:avoid|exclude|skip):|(?<=please )(?:avoid|exclude|skip)) "
@@ -45,7 +47,7 @@ BULLET = re.compile(r"\A(?:[-–—•*·]|\(?\d{1,2}[.)])\s+")
 HYPHEN = re.compile(r"-(?=[^\W\d])")
 BY = re.compile(r"(?i:(?:papers? |work )?(?:author|by) )(?=[^\W\d_a-z])")
 #: "LLM agents, author: Lei Li".
-BEFORE_AUTHOR = re.compile(r"\s*[,;]\s*(?=authors? ?:)", re.IGNORECASE)
+BEFORE_AUTHOR = re.compile(r"\s*[,;]\s*(?=(?:author|institution)s? ?:)", re.IGNORECASE)
 NAME = re.compile(r"[^\W\d_][^\d_!?:;()\"/]*")
 #: Between the pieces of a list, before one that is unwanted, and between two of several words.
 SEPARATOR = re.compile(
@@ -102,11 +104,12 @@ class Entry:
     Attributes
     ----------
     kind : str
-        words, text (prose, a title or an abstract), author, category, topic, paper (papers like
-        it), orcid (the papers of a person, to choose from), unread (not understood).
+        words, text (prose, a title or an abstract), author (or institution), category, topic,
+        paper (papers like it), orcid (the papers of a person, to choose from), unread (not
+        understood).
     text : str
-        As it was typed. Of an author, with "author:". Of a paper, its id, or its title and an
-        abstract or a reference: `added_papers.parse_entry`.
+        As it was typed. Of an author, with "author:", or of an institution, with "institution:".
+        Of a paper, its id, or its title and an abstract or a reference: `added_papers.parse_entry`.
     is_muted : bool
     slug : str
         Of a topic.
@@ -222,10 +225,7 @@ def _is_label(entry: Entry) -> bool:
 def _is_explicit(line: str) -> bool:
     """Return whether a line is an entry of its own, even beside prose."""
     return bool(
-        PREFIX.match(line)
-        or queried_authors(line)
-        or category_names(line)
-        or ADDRESS.fullmatch(line)
+        PREFIX.match(line) or queried_names(line) or category_names(line) or ADDRESS.fullmatch(line)
     )
 
 
@@ -257,8 +257,8 @@ def _read_line(line: str, vocabulary: Vocabulary) -> list[Entry]:
         return [Entry(AUTHOR, f"author: {line[match.end() :]}")]
     if paper := vocabulary.titled(line):
         return [Entry(PAPER, paper)]
-    if names := queried_authors(line):
-        return [Entry(AUTHOR, f"author: {name}") for name in names]
+    if names := queried_names(line):
+        return [Entry(AUTHOR, as_query(name)) for name in names]
     if categories := category_names(line):
         return [Entry(CATEGORY, category) for category in categories]
     if len(parts := BEFORE_AUTHOR.split(line)) > 1:

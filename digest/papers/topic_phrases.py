@@ -6,7 +6,7 @@ from django.db.models import Count
 
 from digest.interests.entries import ORCID, PAPER, UNREAD
 from digest.ranking import query, text
-from digest.ranking.authors import queried_authors
+from digest.ranking.authors import queried_names
 from subscriptions.models.topics import Topic
 
 MAX_PHRASES = 400
@@ -34,7 +34,7 @@ def phrases_in_use() -> list[str]:
 
 
 def _phrases(topic_query):
-    queries = [] if queried_authors(topic_query) else query.queries(topic_query)
+    queries = [] if queried_names(topic_query) else query.queries(topic_query)
     lines_by_text = {line.text: line for line in reversed(queries)}
     for line in reversed(lines_by_text.values()):
         # As they are written, because a hyphen separates words elsewhere.

@@ -16,7 +16,7 @@ from digest.interests.entries import ORCID, PAPER, TEXT, UNREAD, WORDS, lines_of
 from digest.models import Feedback, LibraryPaper, ReaderModel
 from digest.models.bulk_insert import among
 from digest.personalization import added_papers
-from digest.ranking.authors import queried_authors
+from digest.ranking.authors import queried_names
 from digest.ranking.profile import Example, Interest, Profile
 from digest.ranking.relevance_feedback import LearnedProfile
 from digest.sources.arxiv import taxonomy
@@ -180,7 +180,7 @@ def to_interest(
     categories = tuple(taxonomy.canonical_names(topic.categories))
     text = topic.query.strip()
     is_plain_text = topic.kind in (WORDS, TEXT, UNREAD)
-    if not is_plain_text and (authors := queried_authors(text)):
+    if not is_plain_text and (authors := queried_names(text)):
         return Interest(topic.name, "", weight, categories, authors)
     if not is_plain_text and not categories and (named := taxonomy.categories_named(text)):
         return Interest(topic.name, "", weight, named)

@@ -12,6 +12,9 @@ from digest.ranking import text
 
 #: A topic's text that names authors.
 AUTHOR_QUERY = re.compile(r"(?:authors?|autor(?:en|in|innen)?|au) ?: ?(.+)", re.IGNORECASE)
+#: A topic's text that names institutions, and what their names begin with among those of authors.
+INSTITUTION_QUERY = re.compile(r"institution(?:s|en)? ?: ?(.+)", re.IGNORECASE)
+INSTITUTION = "institution: "
 SEPARATOR = re.compile(r"\s*;\s*|\s+(?:(?i:and|und)|&|OR)\s+")  # "Or" is somebody's name.
 #: As keyboards for Chinese and Japanese write them.
 WIDE_PUNCTUATION = str.maketrans("：，；、", ":,;;")
@@ -34,6 +37,33 @@ def queried_authors(topic: str) -> tuple[str, ...]:
     pieces = SEPARATOR.split(match[1]) if match else []
     names = [name for piece in pieces for name in _listed(piece)]
     return tuple(dict.fromkeys(name for name in names if full_words(name)))
+
+
+def queried_names(topic: str) -> tuple[str, ...]:
+    """Return the authors that a topic's text names, or the institutions, after INSTITUTION.
+
+    >>> queried_names("institution: ETH Zurich; MIT"), queried_names("author: Emmy Noether")
+    (('institution: ETH Zurich', 'institution: MIT'), ('Emmy Noether',))
+    """
+    match = INSTITUTION_QUERY.fullmatch(" ".join(topic.translate(WIDE_PUNCTUATION).split()))
+    if match is None:
+        return queried_authors(topic)
+    names = [name.strip() for name in match[1].split(";") if full_words(name)]
+    return tuple(dict.fromkeys(INSTITUTION + name for name in names))
+
+
+def as_query(name: str) -> str:
+    """Return the text of a topic that names this author or institution."""
+    return name if name.startswith(INSTITUTION) else f"author: {name}"
+
+
+def padded_words(name: str) -> str:
+    """Return the words of a name or affiliation, folded, with a space around each.
+
+    >>> padded_words("ETH Zurich") in padded_words("Department of Physics, ETH Zürich, Switzerland")
+    True
+    """
+    return f" {' '.join(re.findall(r'\w+', _folded(name)))} "
 
 
 def _listed(piece: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from digest.ranking import text
-from digest.ranking.authors import Authors
+from digest.ranking.authors import INSTITUTION, Authors, padded_words
 from digest.ranking.model import Vectors, unit
 from digest.ranking.query import Query
 
@@ -48,8 +48,8 @@ class CandidateSet:
         Of each paper, the primary one first.
     first_day : int
         The ordinal of the oldest paper's day. Older papers are the background.
-    texts_of, authors_of : callables
-        Look up texts and authors by ids, for quotes and author names.
+    texts_of, authors_of, affiliations_of : callables
+        Look up texts, authors and affiliations by ids, for quotes and names.
     withdrawn : frozenset of str
         The ids of papers that are in no digest.
     aliases : mapping
@@ -70,6 +70,7 @@ class CandidateSet:
     first_day: int = 0
     texts_of: LookUp[str] = _empty_strings
     authors_of: LookUp[Sequence[str]] = _empty_strings
+    affiliations_of: LookUp[Sequence[str]] = _empty_strings
     withdrawn: frozenset[str] = frozenset()
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
     embeddings: np.ndarray | None = None
@@ -162,12 +163,23 @@ class CandidateSet:
         return Authors(self.authors_of(self.ids))
 
     def by_author(self, name: str) -> np.ndarray:
-        """Return the positions of the papers by an author with this name."""
+        """Return the positions of the papers by an author with this name, or of an institution."""
         cache = self.cached("by")
         papers = cache.get(name)
         if papers is None:
-            papers = cache[name] = np.array(self._authors.by_author(name), dtype=np.int64)
+            is_institution = name.startswith(INSTITUTION)
+            find = self._by_institution if is_institution else self._authors.by_author
+            papers = cache[name] = np.array(find(name.removeprefix(INSTITUTION)), dtype=np.int64)
         return papers
+
+    @cached_property
+    def _affiliations(self) -> list[str]:
+        affiliations = self.affiliations_of(self.ids)
+        return ["\n".join(map(padded_words, of_paper)) for of_paper in affiliations]
+
+    def _by_institution(self, name: str) -> list[int]:
+        words = padded_words(name)
+        return [paper for paper, text in enumerate(self._affiliations) if words in text]
 
     def in_categories(self, categories: Sequence[str]) -> dict[int, bool]:
         """Return the papers of these categories, each with whether one is its primary category."""

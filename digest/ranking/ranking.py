@@ -15,7 +15,7 @@ from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
 from digest.ranking import retrieval
-from digest.ranking.authors import queried_authors
+from digest.ranking.authors import INSTITUTION, as_query, queried_names
 from digest.ranking.candidates import CandidateSet
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
@@ -392,9 +392,9 @@ class Ranking:
         if interest.authors:
             # In own keywords with several authors, only the one who matched explains the choice.
             name = interest.authors[query]
-            is_own = bool(queried_authors(interest.name))
-            topic_name = f"author: {name}"[:MAX_NAME] if is_own else interest.name
-            return "topic", topic_name, () if is_own else (name,)
+            is_own = bool(queried_names(interest.name))
+            topic_name = as_query(name)[:MAX_NAME] if is_own else interest.name
+            return "topic", topic_name, () if is_own else (name.removeprefix(INSTITUTION),)
         cache = self.candidates.cached("reasons")
         key = interest.key, query, paper
         reason = cache.get(key)  # Looked up once: another thread may empty the cache.

@@ -35,7 +35,7 @@ from digest.papers.identifiers import find_reference
 from digest.personalization import interests
 from digest.personalization.added_papers import parse_entry, texts_of
 from digest.planning.slots import Busy, slot
-from digest.ranking.authors import SUFFIXES, queried_authors
+from digest.ranking.authors import INSTITUTION, SUFFIXES, queried_names
 from digest.ranking.query import ADDRESS, MAX_NAME
 from digest.ranking.text import terms
 from digest.sources.arxiv.taxonomy import CATEGORIES, categories_named
@@ -109,7 +109,8 @@ class Chip:
     def _text(self):
         kind, text = self.entry.kind, self.entry.text
         if _author_names(self.entry):
-            return _("by %s") % self.short_text
+            is_institution = text.startswith(INSTITUTION)
+            return (_("institution: %s") if is_institution else _("by %s")) % self.short_text
         codes = categories_named(text) if kind == CATEGORY else ()
         if len(codes) == 1 and (name := CATEGORIES.get(codes[0])):
             return _("papers of %(code)s: %(name)s") % {"code": codes[0], "name": name}
@@ -119,8 +120,9 @@ class Chip:
 
 
 def _author_names(entry):
-    """Return the authors that an entry follows."""
-    return queried_authors(entry.text) if entry.kind == AUTHOR else ()
+    """Return the authors or institutions that an entry follows."""
+    names = queried_names(entry.text) if entry.kind == AUTHOR else ()
+    return tuple(name.removeprefix(INSTITUTION) for name in names)
 
 
 def chips_of_form(form: InterestsForm, now) -> dict[str, str]:
@@ -193,6 +195,9 @@ def render(
         title, _abstract = texts.get(entry.text, ("", ""))
         is_unresolved = entry.kind in (PAPER, ORCID) and not title
         hint = _look_up_hint(topics[entry]) if is_unresolved else presenter.hint(entry)
+        if entry.text.startswith(INSTITUTION) and counts.get(entry) == 0:
+            message = _("No recent paper names it. Only %s and some journals say the institutions.")
+            hint = Hint(message % "bioRxiv, medRxiv, Europe PMC, Hugging Face")
         chip = Chip(entry, line, number, counts.get(entry), hint, title)
         if entry.kind == TEXT and not entry.is_muted:
             unwanted = [p.text for p in phrases(entry.text) if p.is_unwanted]
@@ -337,7 +342,8 @@ class _EntryPresenter:
         if kind == TOPIC:
             line = f"not: {WORDS}: {text}" if entry.is_muted else f"{WORDS}: {text}"
             return Hint(_("One of our topics."), _("Search for the words instead"), line)
-        if not self.knows_papers or entry.is_muted or categories_named(text):
+        is_institution = kind == AUTHOR and text.startswith(INSTITUTION)
+        if not self.knows_papers or entry.is_muted or categories_named(text) or is_institution:
             return None
         if kind == TEXT:
             text = " ".join(entry_lines.lines_of(kind, text))
@@ -354,6 +360,8 @@ class _EntryPresenter:
     def unknown_words(self, entry: Entry) -> list[str]:
         """Return the words of an entry that no author's name has, or no paper."""
         names = _author_names(entry)
+        if entry.text.startswith(INSTITUTION):
+            return [*names]  # The index has no affiliations.
         if not names:
             return self.vocabulary.unknown_words(entry.text)
         words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())

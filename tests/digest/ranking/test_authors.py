@@ -9,10 +9,11 @@ from django.utils import translation
 from digest.indexing import index_store
 from digest.indexing.index import MAX_AUTHORS
 from digest.models import Pick
+from digest.personalization import interests
 from digest.planning import plan
 from digest.ranking import authors
 from digest.ranking.authors import is_called, queried_authors
-from digest.views import search
+from digest.views import chips, search
 from digest.wording import reason_of
 from tests.factories import make
 from tests.factories.explanations import background_papers
@@ -64,6 +65,27 @@ def test_followed_author_is_the_reason():
     assert {reason_of(pick) for pick in picks} == {"By Emmy Noether"}
     with translation.override("de"):
         assert reason_of(picks[0]) == "Von Emmy Noether"
+
+
+def test_followed_institution_is_the_reason():
+    papers()
+    found = [
+        make.paper("Soups", affiliations=["Department of Physics, ETH Zürich, Switzerland"]),
+        make.paper("Stews", hugging_face={"organization": "eth zurich"}),
+    ]
+    make.paper("Pies", affiliations=["Beth Zurich", "Zurich", "ETH"])
+    muted = make.topic("institution: ETH")
+    assert not planned(make.subscriber(interests="institution: ETH Zurich", muted=[muted]))
+    picks = planned(make.subscriber(interests="institution: ETH Zurich"))
+    assert {pick.paper for pick in picks} == {*found}
+    assert {reason_of(pick) for pick in picks} == {"Institution: ETH Zurich"}
+    index_store.renew(NOW)
+    for name, hint in (("ETH Zurich", ""), ("Mill", "Only bioRxiv, medRxiv")):
+        (entry,) = interests.read(f"institution: {name}")
+        html = chips.render("interests", [entry], chips.count_matches([entry], NOW))
+        assert f"institution: {name}" in html
+        assert ("No recent paper names it." in html) is bool(hint)
+        assert hint in html
 
 
 def test_reason_names_author_among_other_interests():
