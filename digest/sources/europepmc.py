@@ -201,7 +201,9 @@ def _parse_rows(rows, day):
                 record = _record(row, day, is_withdrawn="retracted publication" in kinds)
                 papers[record.id] = record
         except BadRecord as error:
-            errors.append(f"{records.clean(str(_items(row, 'id'))[1:60], 60)}: {error}")
+            errors.append(
+                f"{records.clean(' '.join(map(str, _items(row, 'id')))[:60], 60)}: {error}"
+            )
     return list(papers.values()), errors
 
 
