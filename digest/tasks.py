@@ -11,7 +11,7 @@ from digest.models.locks import Lease
 from digest.operations import alarms, daily_stats, heartbeats, retention
 from subscriptions.actions import invite
 from subscriptions.delivery import clock
-from subscriptions.tasks import deliver_due_letters, is_stopping, raise_at_time_limit
+from subscriptions.tasks import deliver_due_letters, is_stopping
 
 
 @shared_task
@@ -115,7 +115,6 @@ def watch():
 
 
 @shared_task
-@raise_at_time_limit()
 def read_bounces():
     """Read the bounce mailbox, and match earlier reports to their letters.
 

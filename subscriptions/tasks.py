@@ -2,13 +2,10 @@
 
 import logging
 import multiprocessing
-import signal
 import threading
-from contextlib import contextmanager
 from math import ceil
 
 from celery import shared_task
-from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init, worker_shutting_down
 from django.db import connection
 
@@ -62,45 +59,19 @@ def is_stopping() -> bool:
     return _stopping.is_set()
 
 
-class OutOfTime(BaseException):
-    """The soft time limit. Not an Exception, or code that catches those would go on."""
-
-
-@contextmanager
-def raise_at_time_limit():
-    """Turn Celery's soft time limit into an exception that nothing on the way catches."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # A pool of threads has no such limit.
-        return
-
-    def raise_out_of_time(*_):
-        raise OutOfTime
-
-    handler = signal.signal(signal.SIGUSR1, raise_out_of_time)  # The signal that Celery sends.
-    try:
-        yield
-    except OutOfTime:
-        raise SoftTimeLimitExceeded from None
-    finally:
-        signal.signal(signal.SIGUSR1, handler)
-
-
 @shared_task
-@raise_at_time_limit()
 def deliver_letter(letter_id):
     """Deliver one email that somebody waits for."""
     _deliver(Letter.EMAILS, ids=[letter_id])
 
 
 @shared_task
-@raise_at_time_limit()
 def deliver_letters():
     """Deliver the emails that are due, for most of a minute."""
     _deliver(Letter.EMAILS, seconds=CLAIM_SECONDS)
 
 
 @shared_task
-@raise_at_time_limit()
 def deliver_posts():
     """Deliver the posts that are due, for most of a minute."""
     _deliver(Letter.POSTS, seconds=CLAIM_POSTS_SECONDS)

@@ -14,7 +14,7 @@ from django.db import transaction
 from subscriptions.actions import signup
 from subscriptions.bounces.parse import NoReport, Report
 from subscriptions.db import first_id_since
-from subscriptions.delivery import letter_sql, message_ids, suppress, verp
+from subscriptions.delivery import message_ids, suppress, verp
 from subscriptions.models import Letter, LetterFact, Subscriber
 from subscriptions.security import rate_limits, suppression_list
 
@@ -102,7 +102,8 @@ def _lock_if_free(subscriber_id) -> bool:
     if unlocked.first() is None:
         return False
     letters = Letter.objects.filter(subscriber=subscriber_id, state__in=Letter.UNSENT)
-    return not letter_sql.locked_by_others(list(letters.values_list("pk", flat=True)))
+    free_letters = letters.select_for_update(skip_locked=True, no_key=True)
+    return len(free_letters) == letters.count()
 
 
 def letter_by_message_id(message_id: str) -> Letter | None:

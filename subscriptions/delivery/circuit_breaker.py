@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
 
 from subscriptions.db import run_sql
 from subscriptions.delivery.transports.smtp_replies import without_addresses
@@ -25,7 +24,6 @@ PAUSES = {
     "auth": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
     "tls": [timedelta(minutes=minutes) for minutes in (1, 5, 15)],
 }
-PROBE_LEASE = timedelta(minutes=1)  # So long, only the worker that claimed the probe tries.
 
 
 def current() -> Sending:
@@ -68,14 +66,11 @@ def note_skipped(day) -> None:
         sending.skipped_until = day
 
 
-def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
-    """Record that the mail server accepts nothing from us, and pause before the next attempt.
-
-    `is_probe`: the caller had claimed the probe.
-    """
+def open(trouble: str, reply: str, now) -> None:
+    """Record that the mail server accepts nothing from us, and pause before the next attempt."""
     reply = without_addresses(reply)
     with _locked_sending() as sending:
-        if sending.retry_at and sending.retry_at > now and not is_probe:
+        if sending.retry_at and sending.retry_at > now:
             return  # Another worker has recorded the same failure.
         sending.failures += 1
         durations = PAUSES[trouble]
@@ -83,13 +78,6 @@ def open(trouble: str, reply: str, now, *, is_probe: bool = False) -> None:
         sending.retry_at = now + durations[min(sending.failures, len(durations)) - 1]
     level = logging.ERROR if sending.is_alarming else logging.WARNING
     logger.log(level, "No email is sent until %s: %s", f"{sending.retry_at:%H:%M:%S}", reply)
-
-
-def claim_probe(now) -> bool:
-    """Claim the single attempt that is due after a pause. Return whether this worker got it."""
-    probe_rows = Sending.objects.filter(pk=1, failures__gt=0)
-    probe_rows = probe_rows.filter(Q(retry_at=None) | Q(retry_at__lte=now))
-    return probe_rows.update(retry_at=now + PROBE_LEASE) == 1
 
 
 def close() -> None:

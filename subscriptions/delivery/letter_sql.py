@@ -4,7 +4,7 @@ Used by transitions.py, because the ORM takes longer to build such a statement t
 run it. Each function works in the caller's transaction, and decides nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 
@@ -103,25 +103,12 @@ def lock_subscribers(letters) -> dict[int, bool]:
     Returns a dict: subscriber id -> whether they may get letters of the list.
     """
     condition, id_values = in_ids({letter.subscriber_id for letter in letters})
+    can_skip = connection.features.has_select_for_update_skip_locked
+    skip_locked = "FOR NO KEY UPDATE SKIP LOCKED" if can_skip else ""
     rows = run_sql(
         f"SELECT id, confirmed_at IS NOT NULL AND unsubscribed_at IS NULL "
         f"AND suppressed_at IS NULL AND paused_until IS NULL "
-        f"FROM {_SUBSCRIBERS} WHERE id {condition} {_skip_locked()}",
+        f"FROM {_SUBSCRIBERS} WHERE id {condition} {skip_locked}",
         id_values,
     )
     return dict(rows)
-
-
-def locked_by_others(ids: Iterable[int]) -> set[int]:
-    """Lock the rows of letters that are free. Return the ids of those that others have locked."""
-    condition, id_values = in_ids(ids)
-    select = f"SELECT id FROM {_LETTERS} WHERE id {condition}"
-    existing_ids = {pk for (pk,) in run_sql(select, id_values)}
-    free_rows = run_sql(f"{select} {_skip_locked()}", id_values)
-    return existing_ids - {pk for (pk,) in free_rows}
-
-
-def _skip_locked() -> str:
-    """Return the clause that locks rows and skips those that others have locked."""
-    can_skip = connection.features.has_select_for_update_skip_locked
-    return "FOR NO KEY UPDATE SKIP LOCKED" if can_skip else ""

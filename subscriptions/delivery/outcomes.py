@@ -23,7 +23,7 @@ MAX_RETRY_AFTER = 86_400.0  # Seconds. By then, its day has ended.
 State = Letter.State
 
 
-def record(letter: Letter, now: datetime, result: DeliveryResult, *, is_probe=False) -> None:
+def record_result(letter: Letter, now: datetime, result: DeliveryResult) -> None:
     """Record the outcome of an attempt to hand a letter over."""
     fields = {"stage": result.stage, "last_reply": result.reply[:300]}
     match result.status:
@@ -36,28 +36,26 @@ def record(letter: Letter, now: datetime, result: DeliveryResult, *, is_probe=Fa
             if not transitions.end([letter], State.FAILED, reason, now, **fields):
                 raise ConcurrentUpdate
         case "deferred":
-            retry_at = _back_off(result, now, is_probe)
+            retry_at = _back_off(result, now)
             transitions.put_back(letter, now, retry_at=retry_at, note=result.reply, **fields)
         case "unknown":
             sweep.mark_uncertain(letter, now, note=result.reply, **fields)
 
 
-def _back_off(result, now, is_probe) -> datetime | None:
+def _back_off(result, now) -> datetime | None:
     """Pause all sending if need be. Return when to try again, if the server said so."""
     if result.retry_after is not None:
         return now + timedelta(seconds=min(result.retry_after, MAX_RETRY_AFTER))
     if result.scope == "us":
-        circuit_breaker.open(result.trouble, result.reply, now, is_probe=is_probe)
-    elif is_probe and result.is_temporary_rcpt:
-        circuit_breaker.close()  # The reply is about this recipient: it may be greylisting.
+        circuit_breaker.open(result.trouble, result.reply, now)
     return None
 
 
 def release(letter: Letter, now: datetime, reason: str) -> None:
-    """Return a claimed letter that surely was not sent to the queue."""
+    """Let a letter in flight that surely was not sent be claimed again at once."""
     for state in (State.CLAIMED, State.TRANSMITTING):  # The final check may be committed or not.
         letter.state = state
-        if transitions.release([letter], now, reason):
+        if transitions.change_state([letter], State.PLANNED, now, next_try_at=now, note=reason):
             return
     raise ConcurrentUpdate
 

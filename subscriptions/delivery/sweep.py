@@ -7,24 +7,22 @@ is no reply again, it ends as failed for an unknown outcome and keeps its picks.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from itertools import chain
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
 from django.db.models import QuerySet
 
-from subscriptions.delivery import circuit_breaker, letter_sql, message_ids, transitions
+from subscriptions.delivery import circuit_breaker, message_ids, transitions
 from subscriptions.delivery.transitions import ConcurrentUpdate
 from subscriptions.models import Letter, delivery
 
 logger = logging.getLogger(__name__)
 
-HOLD = timedelta(minutes=15)  # Longer than servers keep a silent connection open.
-CHUNK = 500
-MAX_CHUNKS = 20  # Chunks of one kind in one sweep: the next comes in a minute.
+UNCERTAIN_WAIT = timedelta(minutes=15)  # Longer than servers keep a silent connection open.
+CHUNK = 100  # Letters that are recovered in one transaction.
 FORGOTTEN = "the database had forgotten that it left"
 
 State = Letter.State
@@ -39,27 +37,20 @@ def sweep(now) -> None:
     open_letters = Letter.objects.open()
     if not circuit_breaker.is_stopped():
         late = open_letters.filter(closes_at__lte=now)
-        _end_late(late.filter(state=State.PLANNED), now)
-        _end_late(late.filter(state=State.CLAIMED, lease_until__lte=now), now)
+        _recover(late.filter(state=State.PLANNED), now, _miss)
+        _recover(late.filter(state=State.CLAIMED, lease_until__lte=now), now, _miss)
     expired = open_letters.filter(lease_until__lte=now)
-    for letter in chain.from_iterable(_chunks(expired.filter(state=State.CLAIMED))):
-        with _logged_errors(letter):
-            transitions.record_failed_attempt(letter, now)
-    for letter in chain.from_iterable(_chunks(expired.filter(state=State.TRANSMITTING))):
-        with _logged_errors(letter):
-            mark_uncertain(letter, now, note="no answer")
+    _recover(expired.filter(state=State.CLAIMED), now, transitions.record_failed_attempt)
+    mark_unanswered = partial(mark_uncertain, note="no answer")
+    _recover(expired.filter(state=State.TRANSMITTING), now, mark_unanswered)
     held = open_letters.filter(state=State.UNCERTAIN, next_try_at__lte=now)
-    for letters in _chunks(held.select_related("subscriber")):
-        reported_ids = delivery.reported_ids([letter.pk for letter in letters])
-        for letter in letters:
-            with _logged_errors(letter):
-                _resolve(letter, now, is_reported=letter.pk in reported_ids)
+    _recover(held.prefetch_related("subscriber"), now, _resolve)
     transitions.delete_unneeded_bytes()
 
 
 def mark_uncertain(letter: Letter, now, *, note: str, **fields) -> None:
     """Hold a letter of unknown outcome. Raises ConcurrentUpdate."""
-    fields |= {"note": note, "next_try_at": now + HOLD}
+    fields |= {"note": note, "next_try_at": now + UNCERTAIN_WAIT}
     if not transitions.change_state([letter], State.UNCERTAIN, now, **fields):
         raise ConcurrentUpdate
 
@@ -89,51 +80,40 @@ def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) 
         transitions.end([letter], State.ACCEPTED, reason, now, **fields)
 
 
-def _chunks(letters: QuerySet) -> Iterator[list[Letter]]:
-    """Yield these letters in chunks, without rows that others have locked."""
-    last_id = 0
-    for _ in range(MAX_CHUNKS):
-        chunk = list(letters.filter(pk__gt=last_id).order_by("pk")[:CHUNK])
-        if not chunk:
-            return
-        last_id = chunk[-1].pk
-        locked_ids = _locked_by_others(letter.pk for letter in chunk)
-        if free_letters := [letter for letter in chunk if letter.pk not in locked_ids]:
-            yield free_letters
+def _recover(letters: QuerySet, now, recover: Callable[[Letter, datetime], None]) -> None:
+    """Call `recover` for these letters, without rows that others have locked.
 
-
-def _locked_by_others(ids) -> set[int]:
-    """Return the ids of letters whose rows others have locked. Waiting would delay the rest."""
-    with transaction.atomic():
-        return letter_sql.locked_by_others(ids)
-
-
-@contextmanager
-def _logged_errors(letter: Letter):
-    """Log an error in the block instead of raising it, in a transaction.
-
-    Otherwise each sweep would stop at the same letter, and never reach the letters after it.
+    An error is logged: otherwise each sweep would stop at the same letter, and never reach the
+    letters after it.
     """
-    try:
+    last_id, count = 0, CHUNK
+    while count == CHUNK:
         with transaction.atomic():
-            yield
-    except ConcurrentUpdate:
-        pass
-    except Exception as error:
-        if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
-            raise  # The database is down, or a row is locked.
-        logger.exception("Letter %s: recovery failed", letter.pk)
+            free = letters.select_for_update(of=("self",), no_key=True, skip_locked=True)
+            chunk = list(free.filter(pk__gt=last_id).order_by("pk")[:CHUNK])
+            for letter in chunk:
+                try:
+                    with transaction.atomic():
+                        recover(letter, now)
+                except ConcurrentUpdate:
+                    pass
+                except Exception as error:
+                    if isinstance(error, Error) and not isinstance(
+                        error, DataError | IntegrityError
+                    ):
+                        raise  # The database is down, or a row is locked.
+                    logger.exception("Letter %s: recovery failed", letter.pk)
+                last_id = letter.pk
+            count = len(chunk)
 
 
-def _end_late(letters: QuerySet, now):
-    for chunk in _chunks(letters):
-        with _logged_errors(chunk[0]):
-            transitions.end(chunk, State.MISSED, "its day ended first", now)
+def _miss(letter, now):
+    transitions.end([letter], State.MISSED, "its day ended first", now)
 
 
-def _resolve(letter, now, *, is_reported):
+def _resolve(letter, now):
     """Accept, resend or end a letter of unknown outcome."""
-    if is_reported:
+    if delivery.reported_ids([letter.pk]):
         transitions.end([letter], State.ACCEPTED, "", now, last_reply=transitions.KNOWN_REPLY)
         return
     is_wanted = letter.closes_at > now and not transitions.skip_reason(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from queue import SimpleQueue
 
 from django.db import DataError, Error, IntegrityError, connection, transaction
@@ -35,6 +35,7 @@ class InFlightLetter:
     """
 
     letter: Letter
+    claimed_at: float = field(default_factory=time.monotonic)
     frozen: FrozenMessage | None = None
     message: Message | None = None
     has_passed: bool = False
@@ -47,7 +48,7 @@ class Claimed:
     """Claimed letters, and an iterator that renders them."""
 
     letters: list[Letter]
-    rendered: Iterator[list[rendering.Rendered]]
+    batches: Iterator[list[rendering.Rendered]]
     is_exhausted: bool
 
 
@@ -58,17 +59,11 @@ class Transactions:
         self.clock = clock
         self.ids = ids
         self.medium = medium
-        self._clock_time: datetime | None = None  # As last read,
-        self._clock_read_at = 0.0  # and time.monotonic() then.
-
-    def now(self) -> datetime:
-        """Return the time by the clock, as read in the last transaction, plus the time since."""
-        return self._clock_time + timedelta(seconds=time.monotonic() - self._clock_read_at)
 
     def claim(self, limit: int) -> Claimed:
         """Claim up to `limit` letters, and load their data. Raises the database's Error."""
         with _close_on_error(), transaction.atomic():
-            now = self._read_clock()
+            now = self.clock()
             if circuit_breaker.is_stopped():
                 return Claimed([], iter(()), is_exhausted=True)
             letters, is_exhausted = transitions.claim(now, limit, self.ids, medium=self.medium)
@@ -79,8 +74,6 @@ class Transactions:
         self,
         accepted: list[InFlightLetter],
         check_queue: list[InFlightLetter],
-        *,
-        is_probe: bool = False,
     ) -> tuple[list[InFlightLetter], transitions.FinalCheck | None]:
         """Record acceptances and do final checks, in one transaction.
 
@@ -89,20 +82,18 @@ class Transactions:
         """
         letters = [flight.letter for flight in (*accepted, *check_queue)]
         with _close_on_error(), _restore_on_error(letters), transaction.atomic():
-            now = self._read_clock()
+            now = self.clock()
             replies = [flight.result.reply for flight in accepted]
             changed = transitions.accept([flight.letter for flight in accepted], replies, now)
             accepted_ids = {letter.id for letter in changed}
             recorded = [flight for flight in accepted if flight.letter.id in accepted_ids]
-            if is_probe and recorded:
-                circuit_breaker.close()
             if circuit_breaker.is_stopped():
                 return recorded, None
             frozen = {flight.letter.id: flight.frozen for flight in check_queue}
             letters = [flight.letter for flight in check_queue]
             return recorded, transitions.final_check(letters, frozen, now)
 
-    def record(self, outcomes: list[Outcome]) -> None:
+    def record_outcomes(self, outcomes: list[Outcome]) -> None:
         """Record rare outcomes, each in a transaction of its own, and remove them from the list.
 
         Stops after RECORDING_SECONDS. Raises the database's Error if it can be tried again.
@@ -126,10 +117,6 @@ class Transactions:
                 # Only this letter is affected: its lease expires.
                 logger.exception("Email %s: cannot record the outcome", letter.id)
             outcomes.pop(0)
-
-    def _read_clock(self) -> datetime:
-        self._clock_time, self._clock_read_at = self.clock(), time.monotonic()
-        return self._clock_time
 
 
 def _limit_lock_wait():

@@ -281,40 +281,32 @@ def accept(letters: Sequence[Letter], replies: Sequence[str], now: datetime) -> 
 
 
 def end(
-    letters: Sequence[Letter],
-    state: str,
-    reason: str,
-    now: datetime,
-    **fields,
+    letters: Sequence[Letter], state: str, reason: str, now: datetime, **fields
 ) -> list[Letter]:
     """End letters, all from one state. Return those that changed.
 
     Papers of letters that surely were not sent may be sent again. An uncertain letter, or one that
     was resent, may have arrived. If a resend fails, the letter ends as unknown, with the reason.
     """
-    is_uncertain = letters and letters[0].state == State.UNCERTAIN
-    may_have_arrived = [letter for letter in letters if letter.repeats and not is_uncertain]
-    if state != State.ACCEPTED and may_have_arrived:
-        unknown_reason = f"{Letter.UNKNOWN}, once resent: {reason}"
-        surely_unsent = [letter for letter in letters if letter not in may_have_arrived]
-        with transaction.atomic(savepoint=False):
-            failed_letters = _end(may_have_arrived, State.FAILED, unknown_reason, now, **fields)
-            return failed_letters + end(surely_unsent, state, reason, now, **fields)
+    if not letters:
+        return []
+    is_sure = state != State.ACCEPTED and letters[0].state != State.UNCERTAIN
+    resent_letters = [letter for letter in letters if is_sure and letter.repeats]
+    others = [letter for letter in letters if letter not in resent_letters]
+    fields["ended_at"] = now
+    unknown_reason = f"{Letter.UNKNOWN}, once resent: {reason}"[:300]
     with transaction.atomic(savepoint=False):
-        ended_letters = _end(letters, state, reason, now, **fields)
-        if ended_letters and state != State.ACCEPTED and not is_uncertain:
-            unsent_ids = [letter.id for letter in ended_letters]
+        fields |= {"note": unknown_reason, "reason": unknown_reason}
+        ended_letters = change_state(resent_letters, State.FAILED, now, **fields)
+        fields |= {"note": reason[:300], "reason": reason[:300]}
+        other_letters = change_state(others, state, now, **fields)
+        if is_sure and other_letters:
+            unsent_ids = [letter.id for letter in other_letters]
             for callback in hooks.on_not_sent:
                 callback(unsent_ids)
             # By then, no letter is locked: others lock the subscriber first.
             transaction.on_commit(partial(_reschedule_monthly, unsent_ids, now), robust=True)
-    return ended_letters
-
-
-def _end(letters, state, reason, now, **fields) -> list[Letter]:
-    reason = reason[:300]
-    fields |= {"note": reason, "reason": reason, "ended_at": now}
-    return change_state(letters, state, now, **fields)
+    return ended_letters + other_letters
 
 
 def _reschedule_monthly(letter_ids, now):
@@ -368,11 +360,6 @@ def put_back(letter: Letter, now: datetime, *, retry_at: datetime | None = None,
     retry_at = max(retry_at or now, next_try_at(letter, now))
     if not change_state([letter], State.PLANNED, now, next_try_at=retry_at, **fields):
         raise ConcurrentUpdate
-
-
-def release(letters: Sequence[Letter], now: datetime, note: str) -> list[Letter]:
-    """Let letters that surely were not sent be claimed again at once."""
-    return change_state(letters, State.PLANNED, now, next_try_at=now, note=note)
 
 
 def record_failed_attempt(letter: Letter, now: datetime, note: str = "") -> None:

@@ -26,7 +26,6 @@ from threading import Thread
 from django.conf import settings
 from django.db import Error
 
-from subscriptions import hooks
 from subscriptions.db import is_lock_timeout
 from subscriptions.delivery import circuit_breaker, outcomes, transitions, verp
 from subscriptions.delivery.clock import Clock
@@ -46,7 +45,7 @@ RECONNECT_SECONDS = 30  # After a connection was refused.
 RETRY_SECONDS = 0.5  # After a database error.
 #: So long, results are kept until the database is back; when the worker stops, less.
 RECORD_SECONDS, STOP_SECONDS = 600, 20
-MAX_RENDER_SECONDS = 1.0  # Rendering a batch that takes longer may never end.
+MAX_WAIT_SECONDS = 600  # For a connection: less than a lease.
 ABORT_SECONDS = 3  # For the replies to letters whose end of data has been sent.
 
 
@@ -77,7 +76,7 @@ class Round:
             self.transport = transport_for(settings.EMAIL_URL)
         self.transactions = Transactions(clock, ids, medium)
         self.counts: Counter[str] = Counter()  # Letters by outcome: accepted, deferred …
-        self.is_probe = False  # One letter shows whether the breaker can close.
+        self.was_failing = False  # An acceptance shows that the mail server works again.
         #: Letters by their ids, from the claim to the result.
         self.in_flight: dict[int, InFlightLetter] = {}
         self.todo: SimpleQueue[InFlightLetter | None] = SimpleQueue()  # Rendered letters.
@@ -89,7 +88,6 @@ class Round:
         self._is_claiming = True
         self._rendered: Iterator[list[Rendered]] = iter(())
         self._unrendered = 0
-        self._rendering_since = float("inf")
         self._connections = 0
         self._max_connections = self.transport.connections
         self._failure: ConnectFailed | None = None  # It ended the round.
@@ -135,8 +133,8 @@ class Round:
             self._connect(connection)
             while self._is_claiming or self.in_flight or self.accepted or self.outcomes:
                 self._step()
-        except BaseException as error:
-            self._abort(error)
+        except BaseException:
+            self._abort()
             raise
         finally:
             for _ in range(self._connections):
@@ -149,8 +147,7 @@ class Round:
     def _first_connection(self) -> Connection | None:
         """Return a connection, if letters are due, may be sent and a connection can be opened.
 
-        Cheap checks come first. Connecting comes last: it takes long, and after a failure only the
-        worker that claimed the probe may do it.
+        Cheap checks come first. Connecting comes last: it takes long.
         """
         if time.monotonic() >= self.claim_deadline or self.is_stopping():
             return None
@@ -164,9 +161,7 @@ class Round:
         due = Letter.objects.due(now).filter(Letter.EMAILS)
         if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():
             return None
-        self.is_probe = sending.failures > 0
-        if self.is_probe and not circuit_breaker.claim_probe(now):
-            return None  # Another worker has claimed it.
+        self.was_failing = sending.failures > 0
         try:
             return self.transport.connect()
         except ConnectFailed as failure:
@@ -174,7 +169,7 @@ class Round:
             return None
 
     def _open_breaker(self, failure):
-        circuit_breaker.open(failure.kind, str(failure), self.clock(), is_probe=self.is_probe)
+        circuit_breaker.open(failure.kind, str(failure), self.clock())
 
     def _step(self):
         """Do what there is to do now, or wait for the connections."""
@@ -192,7 +187,7 @@ class Round:
         if self.outcomes and time.monotonic() >= max(
             self._record_retry_at, self._database_retry_at
         ):
-            self._record()
+            self._record_outcomes()
 
     def _watch(self, now):
         """Stop claiming when it is time. Release letters that wait for too long."""
@@ -201,14 +196,12 @@ class Round:
             self._stop_claiming("the worker stops")
         elif now >= self.claim_deadline:
             self._is_claiming = False
-        if self.in_flight:
-            min_lease = self.transactions.now() + transitions.LEASE / 3
-            waiting = self._take_waiting()
-            stale = [flight for flight in waiting if flight.letter.lease_until < min_lease]
-            self._release(stale, "it waited too long for a connection")
-            for flight in waiting:
-                if flight.letter.id in self.in_flight:
-                    self.todo.put(flight)
+        waiting = self._take_waiting()
+        stale = [flight for flight in waiting if now - flight.claimed_at > MAX_WAIT_SECONDS]
+        self._release(stale, "it waited too long for a connection")
+        for flight in waiting:
+            if flight.letter.id in self.in_flight:
+                self.todo.put(flight)
 
     def _stop_claiming(self, reason):
         """Claim no more letters, and release those that no connection has."""
@@ -238,11 +231,7 @@ class Round:
         """Claim letters, as many as connections will soon need, unless that is a small number."""
         max_in_flight = CLAIMS_PER_CONNECTION * self._max_connections
         size = max_in_flight - len(self.in_flight)
-        if self.is_probe:
-            size = 0 if self.in_flight or self.accepted else 1
-        elif size < max_in_flight * MIN_CLAIM_SHARE:
-            size = 0
-        if self._unrendered or not size:
+        if self._unrendered or size < max_in_flight * MIN_CLAIM_SHARE:
             return
         try:
             claimed = self.transactions.claim(size)
@@ -251,14 +240,12 @@ class Round:
         self._failing_since = None
         self._is_claiming = not claimed.is_exhausted
         self.in_flight |= {letter.id: InFlightLetter(letter) for letter in claimed.letters}
-        self._rendered = claimed.rendered
+        self._rendered = claimed.batches
         self._unrendered = len(claimed.letters)
 
     def _render(self):
         """Render the next batch."""
-        self._rendering_since = time.monotonic()
         batch = next(self._rendered)
-        self._rendering_since = float("inf")
         self._unrendered -= len(batch)
         for letter, rendered in batch:
             flight = self.in_flight[letter.id]
@@ -323,7 +310,7 @@ class Round:
 
     def _record_alone(self, flight):
         self.counts[flight.result.status] += 1
-        record = partial(outcomes.record, result=flight.result, is_probe=self.is_probe)
+        record = partial(outcomes.record_result, result=flight.result)
         self.outcomes.append((flight.letter, record))
 
     def _handle_failed_connection(self, failure):
@@ -352,9 +339,11 @@ class Round:
     def _commit(self):
         """Record acceptances and do final checks. Mail servers wait for it."""
         accepted, check_queue = self.accepted, self.check_queue
-        commit = self.transactions.commit_batch
         try:
-            recorded, check = commit(accepted, check_queue, is_probe=self.is_probe)
+            recorded, check = self.transactions.commit_batch(accepted, check_queue)
+            if recorded and self.was_failing:
+                circuit_breaker.close()
+                self.was_failing = False
         except Error as error:
             if is_lock_timeout(error):  # Of one row: from now on each is recorded by itself.
                 self.accepted = []
@@ -366,7 +355,6 @@ class Round:
         self.accepted, self.check_queue = [], []
         self._failing_since = None
         self.counts["accepted"] += len(recorded)
-        self.is_probe = self.is_probe and not recorded
         recorded_set = set(recorded)
         for flight in accepted:
             if flight not in recorded_set:
@@ -392,10 +380,10 @@ class Round:
         for flight in flights:
             flight.answer.put(False)
 
-    def _record(self):
+    def _record_outcomes(self):
         started_at = time.monotonic()
         try:
-            self.transactions.record(self.outcomes)
+            self.transactions.record_outcomes(self.outcomes)
             self._failing_since = None
         except Error as error:
             # The row may be locked, or the database may be down, which the next commit shows. So
@@ -422,15 +410,12 @@ class Round:
             raise error
         logger.warning("Not recorded yet: %s", error)
 
-    def _abort(self, error):
-        """Record or release the letters in flight after an error, or when the time is over.
+    def _abort(self):
+        """Record what becomes of the letters in flight, after an error.
 
-        Letters that surely were not sent must not become uncertain, nor stay claimed until their
-        leases expire. A claimed letter may have caused an Exception, though. Claims are left to
-        expire then, which counts a failed attempt of each. Other errors, such as a time limit, are
-        no letter's fault, unless one has been rendered for very long.
+        One of those that were not sent may have caused it. So their claims are left to expire,
+        which counts a failed attempt of each.
         """
-        rendering_seconds = time.monotonic() - self._rendering_since
         self._take_waiting()
         for flight in self.in_flight.values():
             flight.answer.put(False)  # Those that have passed have got another answer before.
@@ -440,19 +425,12 @@ class Round:
                 break
             with suppress(Exception):
                 self._listen(WATCH_SECONDS)
-        unsent = [flight for flight in self.in_flight.values() if not flight.has_passed]
-        if rendering_seconds > MAX_RENDER_SECONDS:
-            unrendered = [flight for flight in unsent if flight.message is None]
-            suspects = unrendered[: hooks.COMPOSE_BATCH_SIZE]
-            unsent = [flight for flight in unsent if flight not in suspects]
-        if not isinstance(error, Exception):
-            self._release(unsent, "the round was broken off")
         for flight in self.accepted:
             self._record_alone(flight)
         for _ in range(3):  # A letter whose row is locked is tried again last.
             with suppress(Error):
                 while self.outcomes:
-                    self.transactions.record(self.outcomes)
+                    self.transactions.record_outcomes(self.outcomes)
 
 
 def deliver_due(

@@ -349,9 +349,9 @@ def _make_states() -> dict:
     worker.deliver_due(lambda: NOW, [letter.pk for letter in waiting])
 
     refusal = DeliveryResult("refused", "rcpt", "554 5.7.1 No")
-    outcomes.record(_claim(letters["failed"]), NOW, refusal)
+    outcomes.record_result(_claim(letters["failed"]), NOW, refusal)
     deferral = DeliveryResult("deferred", "rcpt", "451 4.7.1 Later")
-    outcomes.record(_claim(letters["retried"]), NOW, deferral)
+    outcomes.record_result(_claim(letters["retried"]), NOW, deferral)
     transitions.end([letters["missed"]], "missed", "its day ended first", NOW)
     frozen = {}
     for name in ("transmitting", "uncertain"):

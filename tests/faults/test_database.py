@@ -27,7 +27,7 @@ def test_database_outage_amid_a_due_day_repeats_nothing(
     installation, mail, postgres, proxy, seconds
 ):
     """A living worker keeps what it cannot commit. The usual leases, or they would expire."""
-    times = {"transitions:LEASE": 900, "sweep:HOLD": 900}
+    times = {"transitions:LEASE": 900, "sweep:UNCERTAIN_WAIT": 900}
     times = {f"subscriptions.delivery.{name}": number for name, number in times.items()}
     installation.environment["FAULT_TIMES"] = json.dumps(times)
     mail.at_dot = lambda recipient: time.sleep(0.2)

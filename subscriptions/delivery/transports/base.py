@@ -33,7 +33,6 @@ class DeliveryResult:
     - "us": no message of ours would be accepted. `trouble` is the cause for the circuit breaker.
     - "connection": it was closed before this message, which can be offered again at once.
 
-    `is_temporary_rcpt`: a temporary reply to RCPT. Other recipients might be accepted.
     `retry_after`: how many seconds the server asked to wait.
     """
 
@@ -42,7 +41,6 @@ class DeliveryResult:
     reply: str = ""
     scope: Literal["", "address", "us", "connection"] = ""
     trouble: Literal["unreachable", "auth"] = "auth"
-    is_temporary_rcpt: bool = False
     retry_after: float | None = None
 
 

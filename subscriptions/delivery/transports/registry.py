@@ -1,8 +1,6 @@
 """The transports: that of EMAIL_URL, a mail server (smtp.py) or files, and that of channels."""
 
 import os
-import tempfile
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -15,9 +13,6 @@ from subscriptions import hooks
 from subscriptions.delivery.transports import esps
 from subscriptions.delivery.transports.base import ConnectFailed, DeliveryResult, Message, Transport
 from subscriptions.delivery.transports.smtp import SmtpTransport, parse_server
-
-DRAFT = ".draft-"
-DRAFT_SECONDS = 3600  # A running worker renames or deletes its draft within a minute.
 
 
 def stamp(moment: datetime) -> str:
@@ -44,16 +39,22 @@ class FileConnection:
 
     def __init__(self, outbox: Path):
         self._outbox = outbox
-        self._draft: Path | None = None
+        self._draft = outbox / ".draft"
 
     def is_usable(self) -> bool:
         return True
 
     def offer(self, message: Message) -> DeliveryResult | None:
         self._message = message
+        self._draft = self._outbox / f".draft-{message.letter_id}"
         try:
-            self._draft = _write_draft(self._outbox, message.mime)
+            self._outbox.mkdir(parents=True, exist_ok=True)
+            with open(self._draft, "wb") as file:
+                file.write(message.mime)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
+            self.close()
             return DeliveryResult("deferred", "file", _error_text(error))
         return None
 
@@ -61,18 +62,16 @@ class FileConnection:
         message = self._message
         target = self._outbox / file_name(message.kind, message.frozen_at, message.letter_id)
         try:
-            os.replace(self._draft, target)
-            sync_folder(target.parent)  # The file name proves later that the letter was sent.
-            return DeliveryResult("accepted", "file", target.name)
+            self._draft.replace(target)
+            sync_folder(self._outbox)  # The file name proves later that the letter was sent.
         except OSError as error:
-            return _result_after_error(self._draft, target, message.mime, error)
-        finally:
             self.close()
+            return DeliveryResult("unknown", "file", _error_text(error))
+        return DeliveryResult("accepted", "file", target.name)
 
     def close(self) -> None:
-        if self._draft is not None:
-            _remove(self._draft)
-        self._draft = None
+        with suppress(OSError):
+            self._draft.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -82,43 +81,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write_draft(outbox: Path, mime: bytes) -> Path:
-    """Write the bytes to a new draft. Raises OSError."""
-    outbox.mkdir(parents=True, exist_ok=True)
-    for draft in outbox.glob(f"{DRAFT}*"):  # Left by workers that were killed.
-        with suppress(OSError):  # Another worker may delete it.
-            if draft.stat().st_mtime < time.time() - DRAFT_SECONDS:
-                draft.unlink()
-    descriptor, name = tempfile.mkstemp(dir=outbox, prefix=DRAFT)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(mime)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        _remove(Path(name))
-        raise
-    return Path(name)
-
-
-def _result_after_error(draft, target, mime, error):
-    """Return the result after an error, from the files that exist.
-
-    On a network disk, a step that reports an error may have succeeded, and an earlier attempt may
-    have written the same bytes.
-    """
-    with suppress(OSError):
-        if target.read_bytes() == mime:
-            return DeliveryResult("accepted", "file", target.name)
-    status = "deferred" if os.path.lexists(draft) else "unknown"
-    return DeliveryResult(status, "file", _error_text(error))
-
-
-def _remove(draft):
-    with suppress(OSError):  # A later write deletes it.
-        draft.unlink(missing_ok=True)
 
 
 def _error_text(error):

@@ -225,7 +225,7 @@ class Client(smtplib.SMTP):
             self.stage = "body"
             self._send(_dot_stuffed(message.mime))
         except (OSError, smtplib.SMTPException) as error:
-            return self._end(error)
+            return self._result_after(error)
         return None
 
     def finish(self) -> DeliveryResult:
@@ -236,7 +236,7 @@ class Client(smtplib.SMTP):
                 self._raise_unexpected(reply or Reply(0, "the mail server ended the session"))
             reply = self._command("dot", END_OF_DATA)
         except (OSError, smtplib.SMTPException) as error:
-            return self._end(error)
+            return self._result_after(error)
         self.stage = ""
         self._is_used = True
         self._idle_since = time.monotonic()
@@ -313,7 +313,7 @@ class Client(smtplib.SMTP):
     def _raise_unexpected(self, reply) -> Never:
         raise smtplib.SMTPResponseException(reply.code, reply)
 
-    def _end(self, error) -> DeliveryResult:
+    def _result_after(self, error) -> DeliveryResult:
         """Close, and return the result of an error at this stage."""
         stage = self.stage
         # No reply to a command since the previous message: the server may just have been idle.
@@ -335,8 +335,7 @@ class Client(smtplib.SMTP):
                 text = str(error) if is_ours else f"{type(error).__name__}: {error}"
         super().close()
         trouble = "unreachable" if text.startswith("4") else "auth"
-        is_temporary_rcpt = stage == "rcpt" and text.startswith("4")
-        return DeliveryResult(status, stage, text, scope, trouble, is_temporary_rcpt)
+        return DeliveryResult(status, stage, text, scope, trouble)
 
     def _quit(self):
         with suppress(OSError):

@@ -171,8 +171,8 @@ def test_nothing_is_late_while_sending_is_stopped(name, settings):
 
 
 def test_sending_is_wrong_before_it_is_an_alarm():
-    for alarm in ([], [], ["breaker"]):
-        circuit_breaker.open("unreachable", "it said 535", NOW, is_probe=True)
+    for minute, alarm in enumerate([[], [], ["breaker"]]):
+        circuit_breaker.open("unreachable", "it said 535", NOW + minute * MINUTE)
         assert names() == alarm
         assert result("sending")[0] == ("ok" if alarm else "wrong")
     circuit_breaker.stop("Ada", NOW)
@@ -295,7 +295,7 @@ def test_alarm_is_reported_when_raised_and_resolved(hook, caplog):
 def test_flapping_alarm_is_reported_once(hook):
     for minute in range(9):
         if minute % 2 == 0:
-            circuit_breaker.open("auth", "it said 535", NOW, is_probe=True)
+            circuit_breaker.open("auth", "it said 535", NOW + minute * MINUTE)
         else:
             circuit_breaker.close()
         alarms.watch(NOW + minute * MINUTE)

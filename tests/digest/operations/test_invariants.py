@@ -69,7 +69,7 @@ def test_invariants_hold_through_silence_and_resend():
     assert broken(later) == {}
     Letter.objects.update(next_try_at=later)
     sweep.sweep(later)
-    later += sweep.HOLD + MINUTE
+    later += sweep.UNCERTAIN_WAIT + MINUTE
     worker.deliver_due(lambda: later)
     assert (make.fresh(letter).state, make.fresh(letter).repeats) == ("accepted", 1)
     assert broken(later) == {}

@@ -12,7 +12,7 @@ from digest.planning import plan, spacing
 from digest.planning.due import due_of
 from subscriptions import schedule
 from subscriptions.actions import preferences
-from subscriptions.delivery import circuit_breaker, letter_sql, queue, transitions, worker
+from subscriptions.delivery import circuit_breaker, queue, transitions, worker
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, TODAY, YESTERDAY
 from tests.factories.simulation import arrivals, at, had, subscriber, tick
@@ -100,8 +100,7 @@ def test_final_check_at_day_end_is_seen_by_planner(monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_planner_waits_for_locked_letter():
     one = planned_yesterday(0)
-    late = one.letters.get()
-    thread, commit = uncommitted(lambda: letter_sql.locked_by_others([late.pk]))
+    thread, commit = uncommitted(lambda: one.letters.select_for_update().get())
     assert plan.plan(at(TODAY, 0)).letters == 0
     commit.set()
     thread.join()

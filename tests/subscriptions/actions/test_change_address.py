@@ -347,7 +347,7 @@ def test_bounced_new_address_does_not_block_the_old(mover):
         LetterFact.objects.all().delete()
         fact(letter, kind, grade)
     refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
-    outcomes.record(claimed, NOW, refused)
+    outcomes.record_result(claimed, NOW, refused)
     assert make.fresh(mover).suppressed_at is None
     assert make.fresh(letter).state == "failed"
     assert suppression_list.contains(NEW, NOW)  # Its owner reported the letter.
@@ -371,7 +371,7 @@ def test_refused_old_address_does_not_block_the_new():
     change_address.request(mover, NEW, now=NOW)
     agree_both(mover)
     refused = DeliveryResult("refused", "rcpt", "550 5.1.1 no such user", scope="address")
-    outcomes.record(claimed, NOW + MINUTE, refused)
+    outcomes.record_result(claimed, NOW + MINUTE, refused)
     assert make.fresh(mover).suppressed_at is None
     assert make.fresh(claimed).state == "failed"
 

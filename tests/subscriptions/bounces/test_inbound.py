@@ -3,7 +3,6 @@
 import io
 import mailbox
 import os
-import signal
 import sys
 from collections import Counter
 from contextlib import closing, contextmanager, nullcontext
@@ -12,7 +11,6 @@ from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
-from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError, connection
@@ -198,21 +196,6 @@ def test_one_run_reads_a_limited_number(box, monkeypatch):
     monkeypatch.setattr(mailboxes, "MAX_MESSAGES", 2)
     box.put(*[answer("x@paperboy.example", Message_ID=f"<{number}@x>") for number in range(3)])
     assert [empty(box)["useless"] for _ in range(3)] == [2, 1, 0]
-
-
-def test_message_stays_in_the_mailbox_after_a_timeout(box, letter, monkeypatch):
-    """Else it would be taken for one that can't be read."""
-
-    too_late = Mock(side_effect=SoftTimeLimitExceeded)
-    usual = signal.signal(signal.SIGUSR1, too_late)  # As Celery has it.
-    box.put(report(address_of(letter)))
-    monkeypatch.setattr(process, "record", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
-    try:
-        with pytest.raises(SoftTimeLimitExceeded):
-            tasks.read_bounces()
-    finally:
-        signal.signal(signal.SIGUSR1, usual)
-    assert len(box.left()) == 1
 
 
 def test_unreachable_mailbox_is_logged_without_its_password(settings, caplog):

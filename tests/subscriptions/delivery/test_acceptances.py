@@ -8,8 +8,6 @@ from django.db import Error, connection
 from digest.models import Pick
 from subscriptions import hooks
 from subscriptions.delivery import (
-    circuit_breaker,
-    clock,
     queue,
     sweep,
     transactions,
@@ -68,7 +66,7 @@ def test_unrecorded_acceptance_is_resent_unchanged(server, composed, monkeypatch
     monkeypatch.setattr(worker, "RECORD_SECONDS", 0)
     letter = steps.letter_to()
     server.before_dot_reply = cut_the_database()
-    monkeypatch.setattr(transactions.Transactions, "record", Mock(side_effect=Error))
+    monkeypatch.setattr(transactions.Transactions, "record_outcomes", Mock(side_effect=Error))
     with pytest.raises(Error):
         queue.deliver(letter.pk, NOW)
     monkeypatch.undo()
@@ -184,24 +182,6 @@ def test_concurrent_deliveries_send_one_letter(server, composed, transactional_d
     assert sum(map(sum, at_once(*5 * [deliver]))) == 1
     assert len(server.accepted) == 1
     assert Letter.objects.get().attempt == 1
-
-
-ANSWERS = [
-    # Else the panel speaks of a password that is right again, for as long as it greylists.
-    ("451-rcpt", "", True),
-    ("reader", "451 Greylisted", False),
-    ("drop-rcpt", "", False),
-]
-
-
-@pytest.mark.parametrize(("name", "at_mail", "is_over"), ANSWERS)
-def test_answer_about_a_recipient_closes_the_breaker(server, composed, name, at_mail, is_over):
-    circuit_breaker.open("unreachable", "421 4.3.2 Going away", NOW)
-    if at_mail:
-        server.replies["mail"] = f"{at_mail}\r\n".encode()
-    letter_to(f"{name}@example.org")
-    worker.deliver_due(clock.running_from(NOW + MINUTE))
-    assert (not circuit_breaker.current().trouble) == is_over
 
 
 def test_repeat_overwrites_its_file_in_the_outbox(composed, data_dir):

@@ -170,15 +170,11 @@ def test_every_fact_has_words():
     assert set(status.FACT_SENTENCES) == set(LetterFact.Kind)
 
 
-def test_probe_is_claimed_by_one_worker():
-    for _ in range(3):  # Workers that meet it at once.
+def test_failure_that_several_workers_meet_counts_once():
+    for _ in range(3):
         circuit_breaker.open("auth", "535 5.7.8 no", NOW)
     assert circuit_breaker.current().failures == 1
-    assert not circuit_breaker.claim_probe(NOW)
-    due_at = circuit_breaker.current().retry_at
-    assert [circuit_breaker.claim_probe(due_at) for _ in range(2)] == [True, False]
     circuit_breaker.close()
-    assert not circuit_breaker.claim_probe(due_at + MINUTE)
     assert circuit_breaker.current().wait_reason(NOW) == ""
 
 
@@ -214,7 +210,6 @@ def test_resuming_retries_without_waiting_for_the_breaker():
     circuit_breaker.resume("Ada", NOW)
     assert circuit_breaker.current().wait_reason(NOW) == ""
     assert status.sending_status(NOW).text.endswith("The next attempt is due.")
-    assert circuit_breaker.claim_probe(NOW)
 
 
 def test_trouble_is_truncated_and_has_no_address(caplog):

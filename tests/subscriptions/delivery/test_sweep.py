@@ -88,7 +88,7 @@ REFUSAL = DeliveryResult("refused", "dot", "550 no")
 
 
 def refuse(letter):
-    outcomes.record(steps.claim(letter, AGAIN), AGAIN, REFUSAL)
+    outcomes.record_result(steps.claim(letter, AGAIN), AGAIN, REFUSAL)
 
 
 def break_for_good(letter):

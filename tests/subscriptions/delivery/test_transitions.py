@@ -15,7 +15,7 @@ from digest.models import Pick
 from subscriptions import hooks
 from subscriptions.actions import erase, signup
 from subscriptions.db import run_sql
-from subscriptions.delivery import queue, transitions
+from subscriptions.delivery import outcomes, queue, transitions
 from subscriptions.delivery.clock import database_now
 from subscriptions.delivery.transitions import zstd
 from subscriptions.models import Letter, MimeBatch, Subscriber
@@ -111,7 +111,7 @@ def test_closed_letter_is_neither_claimed_nor_checked():
 def test_replies_are_truncated_to_the_column():
     words = "not now, " * 50
     letter, other = steps.letter_to(), steps.letter_to("other@example.org")
-    transitions.release([steps.claim(letter)], NOW, words)
+    outcomes.release(steps.claim(letter), NOW, words)
     assert letter.events.get(old_state="claimed", new_state="planned").note == words[:300]
     again = steps.claim(letter)
     assert steps.pass_final_check(again)

@@ -1,8 +1,5 @@
 """Letters that become files: what is answered when the disk doesn't do what it should."""
 
-import os
-import time
-
 import pytest
 
 from subscriptions.delivery.transports.base import Message
@@ -41,11 +38,6 @@ def test_connection_is_reusable_and_removes_its_draft_when_closed(outbox):
     assert [file.name for file in outbox.iterdir()] == [NAME]
 
 
-def draft_in(outbox):
-    (draft,) = outbox.glob(".draft-*")
-    return draft
-
-
 def test_full_disk_defers_the_letter(outbox):
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -62,30 +54,6 @@ def test_full_disk_defers_the_letter(outbox):
     assert list(outbox.iterdir()) == []  # Nor does half a draft take what little room is left.
 
 
-def test_letter_is_deferred_when_its_place_is_taken(outbox):
-    assert hand_over((outbox / NAME).mkdir).status == "deferred"
+def test_letter_whose_draft_cannot_be_renamed_is_unknown(outbox):
+    assert hand_over((outbox / NAME).mkdir).status == "unknown"
     assert list(outbox.glob(".draft-*")) == []
-
-
-def test_letter_in_place_is_accepted_after_a_rename_error(outbox):
-    """A folder across a network renames, loses the answer, asks again, and finds no draft."""
-    assert hand_over(lambda: draft_in(outbox).rename(outbox / NAME)).status == "accepted"
-    assert (outbox / NAME).read_bytes() == MIME
-
-
-def test_vanished_letter_is_unknown(outbox):
-    assert hand_over(lambda: draft_in(outbox).unlink()).status == "unknown"
-
-
-def test_old_drafts_are_removed_by_the_next_letter(outbox):
-    hour = 3600
-    for name, age in ((".draft-killed", 1.1 * hour), (".draft-alive", 0.9 * hour)):
-        (outbox / name).write_bytes(b"half a let")
-        os.utime(outbox / name, (time.time() - age,) * 2)
-    old = outbox / "digest-20260101T120000Z-1.eml"
-    old.write_bytes(MIME)
-    os.utime(old, (0, 0))
-
-    hand_over()
-
-    assert {file.name for file in outbox.iterdir()} == {".draft-alive", old.name, NAME}

@@ -5,10 +5,10 @@ import time
 from functools import partial
 
 import pytest
-from django.db import Error, OperationalError, transaction
+from django.db import Error, OperationalError
 
 from subscriptions.db import run_sql
-from subscriptions.delivery import clock, letter_sql, outcomes, sweep, transitions, worker
+from subscriptions.delivery import clock, outcomes, sweep, transitions, worker
 from subscriptions.delivery.transactions import InFlightLetter, Transactions
 from subscriptions.models import Letter, LetterEvent
 from tests.factories.make import MINUTE, NOW
@@ -64,18 +64,6 @@ def test_row_locked_at_settlement_delays_no_other_for_long(server, stage):
     assert len(set(due_digests.recipients(server))) == len(server.accepted) == 61
 
 
-@held_locks.on_postgresql
-def test_locked_letters_are_detected_but_not_deleted_ones():
-    letter, other, gone = [
-        due_digests.digest_to(f"{name}@example.org") for name in ("odd", "other", "gone")
-    ]
-    ids = [letter.pk, other.pk, gone.pk]
-    gone.delete()
-    with held_locks.another_session() as session, transaction.atomic():
-        session.execute("UPDATE subscriptions_letter SET stage = '' WHERE id = %s", [letter.pk])
-        assert letter_sql.locked_by_others(ids) == {letter.pk}
-
-
 def test_answers_during_a_database_outage_are_recorded_later(server, monkeypatch):
     asked = []
 
@@ -104,12 +92,12 @@ def test_lock_is_waited_for_only_a_moment_when_recording():
     seen, began = held_locks.hold(due_digests.ODD, 2), time.monotonic()
     waiting = [(Letter.objects.get(), RELEASE)]
     with pytest.raises(OperationalError):
-        transactions.record(waiting)
+        transactions.record_outcomes(waiting)
     assert time.monotonic() - began < 1
     assert len(waiting) == 1
     while not seen:
         time.sleep(0.1)
-    transactions.record(waiting)
+    transactions.record_outcomes(waiting)
     assert run_sql("SHOW lock_timeout") == usual != [("100ms",)]
 
 
@@ -134,10 +122,10 @@ def test_unrecordable_or_locked_letter_delays_no_other(monkeypatch):
     waiting = list(zip(letters, [broken, twice, held, RELEASE], strict=True))
     transactions = Transactions(clock.database_now, None)
     with pytest.raises(OperationalError):
-        transactions.record(waiting)
+        transactions.record_outcomes(waiting)
     assert [letter for letter, _ in waiting] == [letters[3], letters[2]]
     with pytest.raises(OperationalError):
-        transactions.record(waiting)
+        transactions.record_outcomes(waiting)
     assert [letter for letter, _ in waiting] == [letters[2]]
     assert due_digests.states() == {"claimed": 3, "planned": 1}
 
@@ -176,7 +164,7 @@ def test_read_only_session_is_given_up(step):
     act, became = {
         "claim": (lambda: transactions.claim(1), "claimed"),
         "settle": (lambda: transactions.commit_batch([], [one]), "transmitting"),
-        "record": (lambda: transactions.record([(letter, RELEASE)]), "planned"),
+        "record": (lambda: transactions.record_outcomes([(letter, RELEASE)]), "planned"),
     }[step]
     run_sql("SET default_transaction_read_only = on")
     with pytest.raises(Error):
