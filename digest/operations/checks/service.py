@@ -64,12 +64,12 @@ def data_folder(now):
     """DATA_DIR can be written, and read by no other users."""
     folder = settings.DATA_DIR
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(health.WRITE_BYTES))
     except OSError as error:
         return (
-            f"cannot write to {folder} ({error.strerror}): create the folder and give it to the "
-            "user that runs Paperboy, or set DATA_DIR to another one."
+            f"cannot write to {folder} ({error.strerror}): free its disk, create the folder and "
+            "give it to the user that runs Paperboy, or set DATA_DIR to another one."
         )
     if folder.stat().st_mode & stat.S_IRWXO:
         return Note(f"other users of this machine can read {folder}: run `chmod o= {folder}`.")
@@ -264,12 +264,13 @@ def source(now):
         last_failure = failures.first()
         if last_failure is None:
             continue
+        began_at = failures.last().started_at
         text = (
             f"The last import from {title} failed at {utc(last_failure.touched_at)}: "
-            f"{last_failure.result or 'no reason is known.'} Run `manage.py harvest {name}`."
+            f"{last_failure.result or 'no reason is known.'} Imports have failed since "
+            f"{utc(began_at)}. Run `manage.py harvest {name}`."
         )
-        is_long = failures.last().started_at < now - MAX_SOURCE_FAILURE
-        yield name, text if is_long else Note(text)
+        yield name, text if began_at < now - MAX_SOURCE_FAILURE else Note(text)
 
 
 def disk_of_data():

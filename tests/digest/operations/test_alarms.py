@@ -188,6 +188,10 @@ def test_source_failing_for_hours_raises_alarm():
         for state, hours in runs:
             make.harvest("huggingface", NOW - hours * HOUR, state=state)
         assert names() == alarm, runs
+    make.harvest("arxiv", NOW - 4 * HOUR, state="failed")
+    make.harvest("arxiv", NOW - HOUR, state="failed")
+    for words in ("failed at 11:00 UTC on 1 June", "have failed since 08:00 UTC"):
+        assert words in result("source")[1]
 
 
 @pytest.mark.parametrize(
@@ -255,13 +259,15 @@ def test_health_page_hides_details_from_visitors(client, settings, monkeypatch):
         assert detail not in response.text
 
 
-def test_unwritable_database_is_not_ready(client):
+def test_full_disk_is_told_without_database(client):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))  # As a full disk does.
     try:
         response = client.get("/healthz/")
+        grade, text = result("data folder")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (grade, "(File too large): free its disk" in text) == ("wrong", True)
     if connection.vendor == "postgresql":  # Its disk is another.
         assert response.status_code == 200
         return
