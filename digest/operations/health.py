@@ -99,7 +99,7 @@ def is_writable() -> bool:
         return cursor.fetchone()[0] == "off"
 
 
-def last_harvests() -> dict[str, Harvest | None]:
-    """Return the last daily run of each source, without backfills."""
-    daily = Harvest.objects.filter(since=None)
+def last_harvests(**fields) -> dict[str, Harvest | None]:
+    """Return the last daily run of each source, without backfills, or that with these fields."""
+    daily = Harvest.objects.filter(since=None, **fields)
     return {source: daily.filter(source=source).first() for source in registry.enabled()}

@@ -26,7 +26,6 @@ from subscriptions.security import rate_limits
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 State = Letter.State
 
-MIN_POSTGRESQL = 15
 MIN_CONNECTIONS = 3  # For a worker and a web server that start.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
@@ -105,9 +104,6 @@ def _postgresql():
             f"a hanging query can block others for ever, because {', '.join(endless)} is off. "
             "Behind a pooler, set it for the role (docs/install.md)."
         )
-    major = connection.pg_version // 10_000
-    if major < MIN_POSTGRESQL:
-        return Note(f"PostgreSQL {major}; upgrade to {MIN_POSTGRESQL} or later.")
 
 
 def _query_value(sql):
