@@ -141,14 +141,20 @@ def beat(now):
     last_tick = heartbeats.last_beat(heartbeats.TICK)
     if last_tick is None or last_tick >= now - MAX_TICK_AGE:
         return None
-    cause = "`serve`, Celery beat or all workers are down, or their clocks are a minute apart"
+    cause = (
+        "`serve`, Celery beat or all workers are down, or their clocks are a minute apart. Start "
+        "Celery beat and a worker, or run `manage.py tick`."
+    )
     # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=State.TRANSMITTING)
     if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
-        cause = f"workers wait for the mail server's reply to {counted(count, 'email')}"
+        emails = counted(count, "email")
+        cause = (
+            f"workers wait for the mail server's reply to {emails}. If they keep waiting, run "
+            "`manage.py sending stop`."
+        )
     return (
-        f"The scheduler has not run for some minutes: it last ran at {utc(last_tick)}, and {cause}."
-        " Start Celery beat and a worker, or run `manage.py tick`."
+        f"The scheduler has not run for some minutes: it last ran at {utc(last_tick)}, and {cause}"
     )
 
 

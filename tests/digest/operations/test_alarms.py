@@ -146,7 +146,7 @@ def test_stale_tick_names_hanging_mail_server():
     for minutes in (1, 2, 3):  # An answer that takes a minute keeps nobody from ticking.
         letter(state="transmitting", left_at=NOW - minutes * MINUTE)
     (alarm,) = alarms.find(NOW)
-    assert "to 2 emails" in alarm.text
+    assert "to 2 emails. If they keep waiting, run `manage.py sending stop`" in alarm.text
 
 
 @pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
