@@ -280,11 +280,11 @@ def test_full_disk_is_told_without_database(client):
 # ---- Raised, renewed, ended, told once
 
 
-def test_alarm_is_reported_when_raised_and_resolved(hook, caplog):
-    circuit_breaker.open("auth", "it said 535", NOW)
-    caplog.clear()
+def test_flapping_alarm_is_reported_when_raised_and_resolved(hook, caplog):
     for minute in range(10):
-        if minute == 4:
+        if minute in (0, 2):
+            circuit_breaker.open("auth", "it said 535", NOW)
+        else:
             circuit_breaker.close()
         alarms.watch(NOW + minute * MINUTE)
     begun, ended = hook.posted
@@ -295,17 +295,7 @@ def test_alarm_is_reported_when_raised_and_resolved(hook, caplog):
         "WARNING",
     ]
     (row,) = Alarm.objects.all()
-    assert (row.raised_at, row.ended_at) == (NOW, NOW + 7 * MINUTE)
-
-
-def test_flapping_alarm_is_reported_once(hook):
-    for minute in range(9):
-        if minute % 2 == 0:
-            circuit_breaker.open("auth", "it said 535", NOW, is_probe=True)
-        else:
-            circuit_breaker.close()
-        alarms.watch(NOW + minute * MINUTE)
-    assert len(hook.posted) == Alarm.objects.count() == 1
+    assert (row.raised_at, row.ended_at) == (NOW, NOW + 6 * MINUTE)
 
 
 def test_failed_webhook_is_retried_without_logging_its_url(settings, hook, caplog):
@@ -361,7 +351,8 @@ def test_rare_and_local_alarms_survive_frequent_checks(disk_usage):
     digests(5, state="failed")
     alarms.check_rarely(NOW)
     alarms.watch(NOW)
-    disk_usage.free = disk_usage.total
+    disk_usage.free = disk_usage.total  # As on another machine.
+    assert result("disk")[0] == "alarm"
     for minutes, standing in [
         (19, ["disk", "promises", "refused"]),
         (24, ["promises", "refused"]),
