@@ -257,11 +257,11 @@ RETRY = Button("Retry", "digest_harvest_fetch", "?source={}")
 @check("alarm", MINUTE, RETRY)
 def source(now):
     """No source's last import failed, with an alarm after three hours."""
-    daily = Harvest.objects.filter(since=None)
-    for name, title in registry.titles(registry.enabled()).items():
-        failures = daily.filter(source=name, state=Harvest.State.FAILED)
-        last_success = daily.filter(source=name, state=Harvest.State.DONE).first()
-        if last_success is not None:
+    successes = health.last_harvests(state=Harvest.State.DONE)
+    all_failures = Harvest.objects.filter(since=None, state=Harvest.State.FAILED)
+    for name, title in registry.titles(successes).items():
+        failures = all_failures.filter(source=name)
+        if last_success := successes[name]:
             failures = failures.filter(started_at__gt=last_success.started_at)
         last_failure = failures.first()
         if last_failure is None:

@@ -296,6 +296,9 @@ def test_flapping_alarm_is_reported_when_raised_and_resolved(hook, caplog):
     ]
     (row,) = Alarm.objects.all()
     assert (row.raised_at, row.ended_at) == (NOW, NOW + 6 * MINUTE)
+    circuit_breaker.open("auth", "it said 535", NOW)
+    alarms.watch(NOW + HOUR)
+    assert (len(hook.posted), Alarm.objects.count()) == (3, 2)
 
 
 def test_failed_webhook_is_retried_without_logging_its_url(settings, hook, caplog):
