@@ -3,7 +3,6 @@
 import shutil
 import socket
 import stat
-import tempfile
 from collections import Counter
 from datetime import timedelta
 
@@ -62,12 +61,9 @@ def misspelt_settings(now):
 def data_folder(now):
     """DATA_DIR can be written, and read by no other users."""
     folder = settings.DATA_DIR
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(health.WRITE_BYTES))
-    except OSError as error:
+    if reason := health.reason_not_writable(folder):
         return (
-            f"cannot write to {folder} ({error.strerror}): free its disk, create the folder and "
+            f"cannot write to {folder} ({reason}): free its disk, create the folder and "
             "give it to the user that runs Paperboy, or set DATA_DIR to another one."
         )
     if folder.stat().st_mode & stat.S_IRWXO:
