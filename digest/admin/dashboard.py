@@ -158,19 +158,13 @@ def _papers_card(now):
         _row("Today", day_count, f"{url}?day_from={today}&day_to={today}"),
         _row(f"Last {settings.NEW_DAYS} days", Paper.objects.new_on(today).count(), url),
     ]
+    if model := FittedModel.objects.first():
+        fitted_at = date_format(model.fitted_at, "DATETIME_FORMAT")
+        rows.append(_row("In the ranking model", model.documents, note=f"fitted {fitted_at}"))
     if settings.LLM_URL:
         calls = f"{summaries.calls_on(today):,} of {settings.LLM_CALLS_A_DAY:,}"
         rows.append(_row("Calls of the language model today", calls))
     return f"Latest papers: {date_format(latest.day) if latest else 'none yet'}", rows
-
-
-def _ranking_card(now):
-    url, model = reverse("admin:subscriptions_topic_changelist"), FittedModel.objects.first()
-    topics = _row("Built-in topics", Topic.objects.curated().count(), url)
-    if model is None:
-        return "No model yet. The first import makes one.", [topics]
-    rows = [_row("Papers indexed", model.documents), _row("Terms", model.terms), topics]
-    return f"Model fitted on {date_format(model.fitted_at, 'DATETIME_FORMAT')}", rows
 
 
 def _leavers_card(now):
@@ -202,6 +196,5 @@ CARDS = [
     ("Subscribers", "figures", _subscribers_card),
     ("Emails today", "figures", _letters_card),
     ("Papers", "paper", _papers_card),
-    ("Ranking", "fittedmodel", _ranking_card),
     ("Unsubscribes and blocks", "figures", _leavers_card),
 ]

@@ -44,17 +44,23 @@ def reasons_not_ready(*, in_full: bool = False) -> list[str]:
 def reasons_not_writable() -> list[str]:
     """Return what keeps SQLite from being written, such as a full disk.
 
-    Writes a temporary file beside the database: SQLite itself writes only when it commits.
+    SQLite itself writes only when it commits.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor != "sqlite":
         return []
+    reason = reason_not_writable(Path(connection.settings_dict["NAME"]).parent)
+    return [f"Nothing can be saved and no emails are sent: {reason}."] if reason else []
+
+
+def reason_not_writable(folder: Path) -> str | None:
+    """Write a temporary file. Return what kept it from being written, if anything did."""
     try:
-        with tempfile.TemporaryFile(dir=Path(connection.settings_dict["NAME"]).parent) as file:
+        with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(WRITE_BYTES))
     except OSError as error:
-        return [f"Nothing can be saved and no emails are sent: {error.strerror}."]
-    return []
+        return error.strerror
+    return None
 
 
 def explain_error(error: DatabaseError) -> str:
@@ -99,7 +105,7 @@ def is_writable() -> bool:
         return cursor.fetchone()[0] == "off"
 
 
-def last_harvests() -> dict[str, Harvest | None]:
-    """Return the last daily run of each source, without backfills."""
-    daily = Harvest.objects.filter(since=None)
+def last_harvests(**fields) -> dict[str, Harvest | None]:
+    """Return the last daily run of each source, without backfills, or that with these fields."""
+    daily = Harvest.objects.filter(since=None, **fields)
     return {source: daily.filter(source=source).first() for source in registry.enabled()}

@@ -17,8 +17,9 @@ from django.db.models import Count, F, Min
 from django.db.utils import Error
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from digest.models import Alarm, Feedback, Harvest
 from digest.operations import alarms, health, heartbeats, invariants
@@ -48,12 +49,7 @@ def _frequent():
     )
     last_tick = heartbeats.last_beat(heartbeats.TICK)
     receipt = coverage.receipt(now)
-    daily = Harvest.objects.filter(since=None)
-    last_runs = health.last_harvests()
-    successes = {
-        source: daily.filter(source=source, state=Harvest.State.DONE).first()
-        for source in last_runs
-    }
+    successes = health.last_harvests(state=Harvest.State.DONE)
     queue_lengths = _queue_lengths()
     return {
         "letters": _counts(Letter.objects.open(), "state", Letter.OPEN),
@@ -67,7 +63,9 @@ def _frequent():
             source: _seconds(now, run.touched_at) for source, run in successes.items() if run
         },
         "harvest_failed": {
-            source: run.state == Harvest.State.FAILED for source, run in last_runs.items() if run
+            source: run.state == Harvest.State.FAILED
+            for source, run in health.last_harvests().items()
+            if run
         },
         "papers_announced": receipt and receipt.announced,
         "papers_had": receipt and receipt.had,
@@ -162,7 +160,7 @@ def _rare():
     return values
 
 
-class Figures:
+class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         for collect, seconds in ((_frequent, FREQUENT_SECONDS), (_rare, RARE_SECONDS)):
             key = f"metrics{collect.__name__}"
@@ -186,6 +184,4 @@ def _metric(name, value) -> Metric:
 
 def text() -> bytes:
     """Return all metrics in Prometheus's text format 0.0.4. Raises the database's Error."""
-    registry = CollectorRegistry()
-    registry.register(Figures())
-    return generate_latest(registry)
+    return generate_latest(Figures())

@@ -4,16 +4,17 @@ To add a check, write a function of the current time in one of this package's mo
 line of its docstring says what is well whenever it returns nothing:
 
     @check("alarm", MINUTE)
-    def space(now):
-        '''DATA_DIR has a gigabyte free.'''
-        if shutil.disk_usage(settings.DATA_DIR).free < 10**9:
-            return "The disk is nearly full: delete files, or enlarge it."
+    def uncertain(now):
+        '''The outcome of every email is known.'''
+        if count := Letter.objects.open().filter(state=State.UNCERTAIN).count():
+            return f"The outcome of some emails is unknown: {counted(count, 'email')}."
 
-The doctor, alarms, metrics, the panel, and up to the first colon `/healthz/` tell what it returns.
+The doctor tells what it returns; of those that recur, also the panel, and up to the first colon
+`/healthz/` unless it is a note. Alarms are also in the log, the webhook and the metrics.
+
 The test of an alarm is an entry of PROBLEMS in tests/digest/operations/test_alarms.py, which brings
-it about; the test of what the doctor alone checks asks `tests.helpers.checks.result(NAME)`. Name
-and docstring of alarms are in docs/monitoring.md: tests/test_manual.py prints the list when it has
-changed.
+it about; the test of any other check asks `tests.helpers.checks.result(NAME)`. Name and docstring
+of alarms are in docs/monitoring.md: tests/test_manual.py prints the list when it has changed.
 """
 
 from collections.abc import Callable, Iterable

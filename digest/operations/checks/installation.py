@@ -207,7 +207,8 @@ def language_model(now):
         return f"{error or 'it took too long'}. {advice}"
     recent = Summary.objects.filter(day__gt=now.date() - 7 * DAY)
     refused, shown = (recent.exclude(**{field: ""}).count() for field in ("refused", "text"))
-    return Note(f"answers; in a week, {refused:,} answers refused and {shown:,} taken.")
+    if refused > shown / 4:
+        return Note(f"answers; in a week, {refused:,} answers refused and {shown:,} taken.")
 
 
 @check()

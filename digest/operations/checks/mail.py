@@ -37,13 +37,10 @@ SMTP_ADVICE = {
         "offers on this port: starttls, implicit or none."
     ),
 }
-#: Domains for examples (RFC 2606), which have no DNS records.
-EXAMPLE_NAMES = (
-    *(".example", ".invalid", ".test", ".localhost"),
-    *(".example.com", ".example.net", ".example.org"),
-)
-#: Domains of private networks (RFC 8375, RFC 6762, and what ICANN has reserved).
-PRIVATE_NAMES = (".home.arpa", ".local", ".internal")
+#: Domains without DNS records: for examples (RFC 2606), and of private networks (RFC 8375, RFC
+#: 6762, and what ICANN has reserved).
+EXAMPLE_NAMES = ".example .invalid .test .localhost .example.com .example.net .example.org"
+PRIVATE_NAMES = ".home.arpa .local .internal"
 DNS_ERRORS = (dns.exception.DNSException, OSError)
 MICROSOFT_CODE = "5.7.515"
 ALL_TERM = re.compile(r"\s([-+~?]?)all(?=\s|$)", re.IGNORECASE)
@@ -164,11 +161,13 @@ def sender_domains() -> list[str]:
 @check("note", name="DNS records")
 def dns_records(now):
     """The domains of our senders are public."""
-    dotted = [f".{domain}" for domain in sender_domains()]
-    if any(domain.endswith(EXAMPLE_NAMES) for domain in dotted):
-        return "DEFAULT_FROM_EMAIL is an example: set it before you send emails."
-    if any(domain.endswith(PRIVATE_NAMES) for domain in dotted):
-        return "DEFAULT_FROM_EMAIL is a private domain: there are no records to publish."
+    for names, text in (
+        (EXAMPLE_NAMES, "is an example: set it before you send emails."),
+        (PRIVATE_NAMES, "is a private domain: there are no records to publish."),
+    ):
+        endings = tuple(names.split())
+        if any(f".{domain}".endswith(endings) for domain in sender_domains()):
+            return f"DEFAULT_FROM_EMAIL {text}"
 
 
 @check(name="SPF")

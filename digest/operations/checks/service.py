@@ -3,7 +3,6 @@
 import shutil
 import socket
 import stat
-import tempfile
 from collections import Counter
 from datetime import timedelta
 
@@ -26,7 +25,6 @@ from subscriptions.security import rate_limits
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 State = Letter.State
 
-MIN_POSTGRESQL = 15
 MIN_CONNECTIONS = 3  # For a worker and a web server that start.
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
@@ -63,13 +61,10 @@ def misspelt_settings(now):
 def data_folder(now):
     """DATA_DIR can be written, and read by no other users."""
     folder = settings.DATA_DIR
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
+    if reason := health.reason_not_writable(folder):
         return (
-            f"cannot write to {folder} ({error.strerror}): create the folder and give it to the "
-            "user that runs Paperboy, or set DATA_DIR to another one."
+            f"cannot write to {folder} ({reason}): free its disk, create the folder and "
+            "give it to the user that runs Paperboy, or set DATA_DIR to another one."
         )
     if folder.stat().st_mode & stat.S_IRWXO:
         return Note(f"other users of this machine can read {folder}: run `chmod o= {folder}`.")
@@ -105,9 +100,6 @@ def _postgresql():
             f"a hanging query can block others for ever, because {', '.join(endless)} is off. "
             "Behind a pooler, set it for the role (docs/install.md)."
         )
-    major = connection.pg_version // 10_000
-    if major < MIN_POSTGRESQL:
-        return Note(f"PostgreSQL {major}; upgrade to {MIN_POSTGRESQL} or later.")
 
 
 def _query_value(sql):
@@ -145,14 +137,20 @@ def beat(now):
     last_tick = heartbeats.last_beat(heartbeats.TICK)
     if last_tick is None or last_tick >= now - MAX_TICK_AGE:
         return None
-    cause = "`serve`, Celery beat or all workers are down, or their clocks are a minute apart"
+    cause = (
+        "`serve`, Celery beat or all workers are down, or their clocks are a minute apart. Start "
+        "Celery beat and a worker, or run `manage.py tick`."
+    )
     # A worker that waits for the mail server's reply does not tick.
     transmitting = Letter.objects.open().filter(state=State.TRANSMITTING)
     if count := transmitting.filter(left_at__lte=now - MAX_REPLY_TIME).count():
-        cause = f"workers wait for the mail server's reply to {counted(count, 'email')}"
+        emails = counted(count, "email")
+        cause = (
+            f"workers wait for the mail server's reply to {emails}. If they keep waiting, run "
+            "`manage.py sending stop`."
+        )
     return (
-        f"The scheduler has not run for some minutes: it last ran at {utc(last_tick)}, and {cause}."
-        " Start Celery beat and a worker, or run `manage.py tick`."
+        f"The scheduler has not run for some minutes: it last ran at {utc(last_tick)}, and {cause}"
     )
 
 
@@ -255,21 +253,22 @@ RETRY = Button("Retry", "digest_harvest_fetch", "?source={}")
 @check("alarm", MINUTE, RETRY)
 def source(now):
     """No source's last import failed, with an alarm after three hours."""
-    daily = Harvest.objects.filter(since=None)
-    for name, title in registry.titles(registry.enabled()).items():
-        failures = daily.filter(source=name, state=Harvest.State.FAILED)
-        last_success = daily.filter(source=name, state=Harvest.State.DONE).first()
-        if last_success is not None:
+    successes = health.last_harvests(state=Harvest.State.DONE)
+    all_failures = Harvest.objects.filter(since=None, state=Harvest.State.FAILED)
+    for name, title in registry.titles(successes).items():
+        failures = all_failures.filter(source=name)
+        if last_success := successes[name]:
             failures = failures.filter(started_at__gt=last_success.started_at)
         last_failure = failures.first()
         if last_failure is None:
             continue
+        began_at = failures.last().started_at
         text = (
             f"The last import from {title} failed at {utc(last_failure.touched_at)}: "
-            f"{last_failure.result or 'no reason is known.'} Run `manage.py harvest {name}`."
+            f"{last_failure.result or 'no reason is known.'} Imports have failed since "
+            f"{utc(began_at)}. Run `manage.py harvest {name}`."
         )
-        is_long = failures.last().started_at < now - MAX_SOURCE_FAILURE
-        yield name, text if is_long else Note(text)
+        yield name, text if began_at < now - MAX_SOURCE_FAILURE else Note(text)
 
 
 def disk_of_data():

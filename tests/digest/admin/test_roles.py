@@ -208,9 +208,11 @@ def test_migration_restores_roles_and_keeps_other_groups():
     call_command("migrate", verbosity=0)
     assert list(others.permissions.all()) == [right]
     assert Group.objects.count() == 4
-    for role, names in [("viewer", roles.VIEWED), ("curator", [*roles.VIEWED, *roles.CURATED])]:
+    expected = {f"digest.view_{model}" for model in roles.VIEWED_MODELS}
+    changes = {f"subscriptions.{action}_topic" for action in ("view", "add", "change", "delete")}
+    for role, names in [("viewer", expected), ("curator", expected | changes)]:
         held = Group.objects.get(name=role).permissions.all()
-        assert {f"{one.content_type.app_label}.{one.codename}" for one in held} == set(names)
+        assert {f"{one.content_type.app_label}.{one.codename}" for one in held} == names
     held = Group.objects.get(name="operator").permissions
     assert not held.filter(codename="add_group", content_type__app_label="auth").exists()
     held = held.values_list("codename", flat=True)
@@ -311,7 +313,7 @@ def test_dashboard_and_menu_match_permissions(furnished, client):
         client.force_login(make_user(role))
         response = client.get(reverse("admin:index"))
         cards = response.context["cards"]
-        assert len(cards) == (0 if role == "n" else 6)
+        assert len(cards) == (0 if role == "n" else 5)
         rows = [(row["url"], True) for card in cards for row in card["rows"] if row["url"]]
         menu = [one for group in response.context["sidebar_navigation"] for one in group["items"]]
         for url, may in set(rows) | {(str(one["link"]), one["has_permission"]) for one in menu}:

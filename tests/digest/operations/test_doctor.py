@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from digest import tasks
-from digest.models import Alarm, Paper
+from digest.models import Paper
 from digest.operations import doctor, health, heartbeats
 from digest.operations.checks import CHECKS, installation, mail, service
 from tests.factories import make
@@ -144,12 +144,6 @@ def test_too_many_trusted_proxies_are_reported(client, settings, forwarded, peer
     settings.ALLOWED_HOSTS = ["testserver", *settings.ALLOWED_HOSTS]
     client.post("/subscribe/", {"email": "you@example.org"})
     assert result("proxies")[0] == grade
-
-
-def test_alarms_of_other_machines_are_reported():
-    until = {"raised_at": NOW, "holds_until": NOW + HOUR}
-    Alarm.objects.create(name="disk", subject="host", text="3 MB are left.", **until)
-    assert result("disk") == ("alarm", "3 MB are left.")
 
 
 @pytest.mark.parametrize(("seconds", "grade"), [(4, "ok"), (20, "note"), (-90, "wrong")])

@@ -58,7 +58,7 @@ def test_missing_records_are_printed_until_published(server, settings):
 
 @pytest.mark.django_db
 def test_example_domains_are_not_looked_up(server, settings):
-    settings.DEFAULT_FROM_EMAIL = "digest@papers.example.org"
+    settings.DEFAULT_FROM_EMAIL = settings.TRANSACTIONAL_FROM_EMAIL = "digest@example.org"
     assert result("DNS records")[0] == "note"
     assert result("MX")[0] == "ok"
     assert server.asked == []

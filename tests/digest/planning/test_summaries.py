@@ -207,6 +207,8 @@ def test_doctor_says_whether_the_model_answers_well(language_model, settings):
     language_model.say = usual
     grade, said = result("language model")
     assert (grade, "2 answers refused and 0 taken" in said) == ("note", True)
+    Summary.objects.update(refused="", text="x")
+    assert result("language model")[0] == "ok"
     settings.LLM_URL = "http://127.0.0.1:9/v1"
     assert result("language model")[0] == "wrong"
     settings.LLM_URL = ""
