@@ -28,7 +28,7 @@ def record_result(letter: Letter, now: datetime, result: DeliveryResult) -> None
     fields = {"stage": result.stage, "last_reply": result.reply[:300]}
     match result.status:
         case "accepted":
-            sweep.accept_late(letter.pk, letter.attempt, letter.message_id, result.reply, now)
+            sweep.accept_late(letter, result.reply, now)
         case "refused":
             if result.scope == "address":
                 suppress.after_rejection(letter.subscriber_id, letter.recipient, result.reply, now)

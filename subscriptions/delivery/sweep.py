@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DataError, Error, IntegrityError, transaction
 from django.db.models import QuerySet
 
-from subscriptions.delivery import circuit_breaker, message_ids, transitions
+from subscriptions.delivery import circuit_breaker, transitions
 from subscriptions.delivery.transitions import ConcurrentUpdate
 from subscriptions.models import Letter, delivery
 
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 UNCERTAIN_WAIT = timedelta(minutes=15)  # Longer than servers keep a silent connection open.
 CHUNK = 100  # Letters that are recovered in one transaction.
-FORGOTTEN = "the database had forgotten that it left"
 
 State = Letter.State
 
@@ -55,29 +54,23 @@ def mark_uncertain(letter: Letter, now, *, note: str, **fields) -> None:
         raise ConcurrentUpdate
 
 
-def accept_late(letter_id: int, attempt: int, message_id: str, reply: str, now) -> None:
-    """End a letter that was accepted in this attempt, whatever happened to it since.
+def accept_late(letter: Letter, reply: str, now) -> None:
+    """End a letter that was accepted in this attempt, whatever happened to its row since.
 
-    The database may have lost the attempt after a failover or a restored backup. Raises
-    ConcurrentUpdate if another attempt is past the final check, or the letter has ended otherwise,
-    or the id now belongs to another letter (after a restored backup).
+    Raises ConcurrentUpdate if another attempt is past the final check, or the letter has ended
+    otherwise.
     """
     with transaction.atomic():
         # The same lock as letter_sql's: it does not wait for inserts of delivery reports.
-        letters = Letter.objects.select_for_update(of=("self",), no_key=True)
-        letter = letters.select_related("subscriber").filter(pk=letter_id).first()
-        if letter is None:
+        rows = Letter.objects.select_for_update(of=("self",), no_key=True)
+        row = rows.filter(pk=letter.pk).first()
+        if row is None or row.state not in (*Letter.OPEN, State.ACCEPTED):
             raise ConcurrentUpdate
-        if message_id != (letter.message_id or message_ids.for_letter(letter)):
-            raise ConcurrentUpdate("its number was another letter's")
-        if letter.state == State.ACCEPTED:
-            return
-        is_ours = letter.attempt == attempt or letter.state != State.TRANSMITTING
-        if letter.state not in Letter.OPEN or not is_ours:
+        if row.attempt != letter.attempt and row.state == State.TRANSMITTING:
             raise ConcurrentUpdate
-        reason = "" if letter.message_id else FORGOTTEN
-        fields = {"message_id": message_id, "last_reply": reply[:300], "stage": "dot"}
-        transitions.end([letter], State.ACCEPTED, reason, now, **fields)
+        if row.state != State.ACCEPTED:
+            fields = {"last_reply": reply[:300], "stage": "dot"}
+            transitions.end([row], State.ACCEPTED, "", now, **fields)
 
 
 def _recover(letters: QuerySet, now, recover: Callable[[Letter, datetime], None]) -> None:

@@ -19,7 +19,6 @@ from subscriptions.delivery.transports.registry import hand_over, transport_for
 from subscriptions.models import Letter, MimeBatch
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
-from tests.helpers.invariants import broken
 from tests.helpers.threads import at_once
 from tests.subscriptions.delivery import steps
 from tests.subscriptions.delivery.steps import claim, letter_to, pass_final_check, states
@@ -82,7 +81,7 @@ def test_unrecorded_acceptance_is_resent_unchanged(server, composed, monkeypatch
 
 
 def accept_late(letter, now):
-    sweep.accept_late(letter.pk, letter.attempt, letter.message_id, "250 kept", now)
+    sweep.accept_late(letter, "250 kept", now)
 
 
 def test_acceptance_is_recorded_once_when_written_again(composed):
@@ -118,32 +117,6 @@ def test_late_acceptance_stops_a_repeat_before_its_dot(composed, is_past_the_fin
         accept_late(letter, now + MINUTE)
         assert not steps.pass_final_check(repeating, now + MINUTE)
     assert Letter.objects.get().state == ("transmitting" if is_past_the_final_check else "accepted")
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("lost", [("claimed", "transmitting"), ("transmitting",)])
-def test_acceptances_of_lost_commits_are_not_sent_again(server, composed, lost):
-    """As where a standby takes over that had not heard of them yet."""
-    letter = steps.letter_to()
-
-    def take_over(recipient):
-        fields = {"mime_size": 0, "frozen_at": None, "message_id": "", "left_at": None}
-        if "claimed" in lost:
-            fields |= {"state": "planned", "attempt": 0, "lease_until": None}
-        else:
-            fields |= {"state": "claimed"}
-        Letter.objects.update(mime_batch=None, **fields)
-        letter.events.filter(new_state__in=lost).delete()
-        connection.close()
-
-    server.before_dot_reply = take_over
-    queue.deliver(letter.pk, NOW)
-    assert make.fresh(letter).state == "accepted"
-    assert broken(NOW) == {}
-    server.before_dot_reply = lambda recipient: None
-    queue.sweep(NOW + 20 * MINUTE)
-    queue.deliver(letter.pk, NOW + 40 * MINUTE)
-    assert len(server.accepted) == 1
 
 
 def test_acceptance_does_not_change_a_final_state(composed):

@@ -149,7 +149,7 @@ def test_acceptance_is_recorded_while_its_letter_becomes_uncertain():
     with held_locks.another_session() as other:
         other.execute("UPDATE subscriptions_letter SET state = 'uncertain', lease_until = NULL")
         threading.Timer(0.5, other.commit).start()
-        sweep.accept_late(letter.pk, 1, "<m@x>", "250 ok", NOW)
+        sweep.accept_late(letter, "250 ok", NOW)
     assert due_digests.states() == {"accepted": 1}
 
 
