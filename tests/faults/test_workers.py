@@ -105,16 +105,13 @@ def test_letter_exhausting_memory_costs_itself_only(installation):
 HARD = {"task_time_limit": 2, "task_soft_time_limit": None}
 
 
-LIMITS = [{"task_soft_time_limit": 2}]
-LIMITS += [HARD | {"task_acks_on_timeout": acknowledges} for acknowledges in (True, False)]
+LIMITS = [HARD | {"task_acks_on_timeout": acknowledges} for acknowledges in (True, False)]
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("limits", LIMITS)
 def test_endless_letter_is_found_by_the_time_limit(installation, limits):
-    """Fault 12: the soft limit ends each round that meets it, and the worker lives; by the hard one
-    it is killed, and the message is gone, whatever is said about it.
-    """
+    """Fault 12: the worker is killed, and the message is gone, whatever is said about it."""
     installation.environment |= {
         "FAULT_POISON": f"of-{SICK}:sleeps",
         "FAULT_TIMES": json.dumps(QUICK),
@@ -125,6 +122,6 @@ def test_endless_letter_is_found_by_the_time_limit(installation, limits):
     installation.start_workers("worker")
     installation.start("beat")
     installation.rest()
-    assert ("Hard time limit" in installation.said("worker")) is ("task_time_limit" in limits)
+    assert "Hard time limit" in installation.said("worker")
     assert fate(installation)[:2] == ["failed", 3]
     assert check(installation).accepted == 7
