@@ -331,7 +331,6 @@ CELERY_TASK_ROUTES = {
     "subscriptions.tasks.deliver_*": {"queue": "send"},
 }
 CELERY_TASK_TIME_LIMIT = 840  # Under the lease of a claimed letter, which is 900 s.
-CELERY_TASK_SOFT_TIME_LIMIT = 780
 CELERY_BEAT_SCHEDULER = "config.beat_scheduler:Scheduler"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500

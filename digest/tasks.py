@@ -45,7 +45,7 @@ def harvest_due_sources():
         harvest_source.delay(name)
 
 
-@shared_task
+@shared_task(soft_time_limit=780)  # The import ends with an error that the source's page shows.
 def harvest_source(name):
     """Harvest one source unless it is being harvested, then renew the model and the index."""
     from digest.indexing import index_store

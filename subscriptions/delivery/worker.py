@@ -162,6 +162,8 @@ class Round:
         if not (due if self.ids is None else due.filter(pk__in=self.ids)).exists():
             return None
         self.was_failing = sending.failures > 0
+        if self.was_failing:  # Ask the server as little as possible.
+            self._max_connections, self._reconnect_at = 1, time.monotonic() + RECONNECT_SECONDS
         try:
             return self.transport.connect()
         except ConnectFailed as failure:
@@ -343,7 +345,7 @@ class Round:
             recorded, check = self.transactions.commit_batch(accepted, check_queue)
             if recorded and self.was_failing:
                 circuit_breaker.close()
-                self.was_failing = False
+                self.was_failing, self._reconnect_at = False, 0
         except Error as error:
             if is_lock_timeout(error):  # Of one row: from now on each is recorded by itself.
                 self.accepted = []

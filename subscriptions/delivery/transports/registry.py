@@ -49,6 +49,7 @@ class FileConnection:
         self._draft = self._outbox / f".draft-{message.letter_id}"
         try:
             self._outbox.mkdir(parents=True, exist_ok=True)
+            self._draft.touch(0o600)
             with open(self._draft, "wb") as file:
                 file.write(message.mime)
                 file.flush()
@@ -62,7 +63,7 @@ class FileConnection:
         message = self._message
         target = self._outbox / file_name(message.kind, message.frozen_at, message.letter_id)
         try:
-            self._draft.replace(target)
+            os.replace(self._draft, target)
             sync_folder(self._outbox)  # The file name proves later that the letter was sent.
         except OSError as error:
             self.close()

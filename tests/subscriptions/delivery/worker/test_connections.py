@@ -10,7 +10,7 @@ from digest.models import Pick
 from digest.planning import plan
 from subscriptions.delivery import circuit_breaker, sweep, transitions, worker
 from subscriptions.delivery.transports import smtp
-from subscriptions.models import Letter, LetterEvent, Subscriber
+from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND
 from tests.faults.proxy import Proxy
@@ -283,6 +283,7 @@ def test_server_accepting_nothing_is_retried_less_often(server, goes_away):
 
     def take_nothing(stage, whom, conversation):
         if stage == "mail":
+            offered.append(whom)
             time.sleep(0.1)
             server.at_connect = trouble if goes_away else greeting
             return trouble
@@ -290,22 +291,21 @@ def test_server_accepting_nothing_is_retried_less_often(server, goes_away):
 
     server.says = take_nothing
     due_digests.digests(count=12)
-    failures, pauses, lines_tried, letters_tried, now = [], [], [], [], NOW
+    offered, failures, pauses, lines_tried, letters_tried, now = [], [], [], [], [], NOW
     for _ in range(3):
         server.at_connect = greeting
-        tried, claims = connected_at_rest(server), LetterEvent.objects.filter(new_state="claimed")
-        before = claims.count()
+        tried, letters = connected_at_rest(server), len(offered)
         due_digests.deliver(now)
-        letters_tried.append(claims.count() - before)
+        letters_tried.append(len(offered) - letters)
         lines_tried.append(connected_at_rest(server) - tried)
         failures.append(circuit_breaker.current().failures)
         pauses.append(round((circuit_breaker.current().retry_at - now) / MINUTE))
         now += 20 * MINUTE  # All are due again.
     assert failures == [1, 2, 3]
     assert goes_away or pauses == [1, 5, 15]
-    # A try is one, until it has succeeded.
+    # A try is one letter, until one has succeeded. Its connection may open once more meanwhile.
     assert letters_tried[1:] == [1, 1]
-    assert goes_away or lines_tried[1:] == [1, 1]
+    assert goes_away or max(lines_tried[1:]) <= 2
 
 
 # ---- The server is away (faults 24 and 25)
