@@ -5,7 +5,7 @@ from django.conf import settings
 from digest.management import base
 from digest.models import ReaderModel
 from digest.numbers import counted
-from digest.operations import heartbeats
+from digest.operations import alarms, heartbeats
 from digest.personalization import feedback
 from subscriptions.delivery import circuit_breaker, clock, messages, queue, worker
 from subscriptions.models import Letter, Subscriber
@@ -35,6 +35,8 @@ class Command(base.Command):
             self._deliver(clock_now)
             raise
         self._deliver(clock_now)
+        if now is None:  # Cron can replace beat.
+            alarms.check_rarely(clock_now())
 
     def _plan(self, now):
         if not Subscriber.objects.due(now).exists():

@@ -379,6 +379,12 @@ def test_invariants_of_new_letters_are_checked_once_a_day():
     assert not alarms.find(NOW, alarms.DAY)
 
 
+def test_tick_by_cron_runs_the_checks_of_beat():
+    violate_an_invariant()
+    call_command("tick")
+    assert Alarm.objects.get().name == "promises"
+
+
 # ---- Beside the web server
 
 
