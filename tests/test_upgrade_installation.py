@@ -1,7 +1,7 @@
 """An installation of 0.1.0 upgrades while its worker delivers: nothing is lost or sent twice.
 
-tests/factories/installation.py made the dumps, with rows in every table. The first line of each has
-what else a test must know, such as the SQL with which that version's worker went on delivering.
+The dumps have rows in every table. The first line of each has what else a test must know, such as
+the SQL with which that version's worker went on delivering.
 """
 
 import gzip
@@ -20,7 +20,8 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from digest.models import Pick
+from digest.models import Coverage, Pick
+from digest.papers import registry
 from digest.personalization import feedback, interests
 from digest.planning import plan
 from subscriptions.actions import signup
@@ -28,7 +29,6 @@ from subscriptions.delivery import messages, queue, worker
 from subscriptions.models import Group, Letter, Seal, Subscriber
 from subscriptions.security import encryption, suppression_list
 from tests.factories import make
-from tests.factories.installation import note_lists
 from tests.factories.make import DAY, HOUR, NOW, TODAY
 from tests.helpers import invariants
 from tests.helpers.data_files import DATA
@@ -323,7 +323,11 @@ def test_open_letters_are_sent_once_and_digests_continue(clock, outbox, data_dir
     for number in range(3):
         make.paper(f"Graph neural networks of {number}", id=f"2606.1{number}", now=papers_at)
     make.paper("Sourdough at night", id="2606.13", now=papers_at)
-    note_lists(TODAY + DAY, papers_at)
+    fields = {"announced": 10, "stored": 10, "checked_at": papers_at}
+    Coverage.objects.bulk_create(
+        Coverage(source="arxiv", category=category, day=TODAY + DAY, state="fresh", **fields)
+        for category in registry.arxiv_categories()
+    )
     pass_time(clock, NOW + timedelta(days=1, hours=5))
     active = [name for name, state in STATES.items() if state == "active" and name != "monthly"]
     assert sent_to(outbox, "digest") == sorted(today + active)
