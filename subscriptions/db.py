@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import wraps
 
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, NotSupportedError, connection, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DataError,
+    Error,
+    IntegrityError,
+    NotSupportedError,
+    connection,
+    connections,
+)
 from django.db.migrations.operations import AddIndex
 
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL: waiting for the lock took too long.
@@ -60,6 +68,11 @@ def retry_on_integrity_error(function):
             return function(*args, **kwargs)
 
     return retried
+
+
+def is_retryable(error: Exception) -> bool:
+    """Return whether it is the database's: it may be down, or a row locked."""
+    return isinstance(error, Error) and not isinstance(error, DataError | IntegrityError)
 
 
 def is_lock_timeout(error) -> bool:

@@ -1,8 +1,9 @@
 """Whether letters may be sent at all: the operator's switch, and a circuit breaker for emails.
 
-Both are one row, which the transaction of the final check reads, so that stopping works at once in
-all workers. While the operator has stopped sending, no letter is planned, superseded or ended as
-late either: after a restored backup, nobody has said yet which days count as sent.
+Both are one row. The final check reads the switch, so that stopping works at once in all workers;
+rounds of delivery read the breaker before they start. While the operator has stopped sending, no
+letter is planned, superseded or ended as late either: after a restored backup, nobody has said yet
+which days count as sent.
 """
 
 import logging

@@ -64,6 +64,8 @@ def _update(letters, old_state, fields, rows) -> tuple[str, list]:
 def _values_table(field_names, columns) -> tuple[str, list]:
     """Return SQL for a table called new with the columns of these fields, and its values.
 
+    The columns have the names that SQLite gives them: column1, column2 …
+
     On PostgreSQL each column is one array: parsing a statement with hundreds of values
     would take longer than running it.
     """

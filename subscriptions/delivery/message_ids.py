@@ -14,7 +14,7 @@ from django.conf import settings
 from subscriptions.models import Letter
 from subscriptions.security.hashing import keyed_hash
 
-PURPOSE = "subscriptions.post.message_id"
+PURPOSE = "subscriptions.post.message_id"  # A part of every hash.
 _KINDS = "|".join(Letter.Kind.values)
 _PATTERN = re.compile(
     rf"<({_KINDS})\.(?P<day>2[0-9]{{3}}-[0-9]{{2}}-[0-9]{{2}})\.[0-9a-f]{{32}}@(?P<domain>[^@<>\s]+)>"

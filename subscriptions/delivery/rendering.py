@@ -18,21 +18,15 @@ from subscriptions.models import Letter
 type Rendered = tuple[Letter, FrozenMessage | Exception]
 
 
-def sort(letters: Sequence[Letter]) -> list[Letter]:
-    """Return letters in the order in which they are rendered: by kind and language."""
-    return sorted(
-        letters, key=lambda letter: (not letter.mime_size, letter.kind, letter.subscriber.language)
-    )
-
-
 def render_letters(letters: Sequence[Letter], now: datetime) -> Iterator[list[Rendered]]:
-    """Yield sorted letters in batches, each letter with its bytes or an error.
+    """Yield letters in batches, by kind and language, each letter with its bytes or an error.
 
     The data of all letters is loaded at once, and each letter is rendered when its batch is asked
     for. A letter that passed the final check before keeps its bytes.
     """
     frozen_pairs = [(letter, _load_frozen(letter)) for letter in letters if letter.mime_size]
     new_letters = [letter for letter in letters if not letter.mime_size]
+    new_letters.sort(key=lambda letter: (letter.kind, letter.subscriber.language))
     batches: list[Iterable[list[Rendered]]] = [[frozen_pairs]]
     for kind, group in groupby(new_letters, lambda letter: letter.kind):
         kind_letters = list(group)

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
-from django.db import DataError, Error, IntegrityError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
+from subscriptions.db import is_retryable
 from subscriptions.delivery import circuit_breaker, transitions
 from subscriptions.delivery.transitions import ConcurrentUpdate
 from subscriptions.models import Letter, delivery
@@ -61,7 +62,6 @@ def accept_late(letter: Letter, reply: str, now) -> None:
     otherwise.
     """
     with transaction.atomic():
-        # The same lock as letter_sql's: it does not wait for inserts of delivery reports.
         rows = Letter.objects.select_for_update(of=("self",), no_key=True)
         row = rows.filter(pk=letter.pk).first()
         if row is None or row.state not in (*Letter.OPEN, State.ACCEPTED):
@@ -91,17 +91,15 @@ def _recover(letters: QuerySet, now, recover: Callable[[Letter, datetime], None]
                 except ConcurrentUpdate:
                     pass
                 except Exception as error:
-                    if isinstance(error, Error) and not isinstance(
-                        error, DataError | IntegrityError
-                    ):
-                        raise  # The database is down, or a row is locked.
+                    if is_retryable(error):
+                        raise
                     logger.exception("Letter %s: recovery failed", letter.pk)
                 last_id = letter.pk
             count = len(chunk)
 
 
 def _miss(letter, now):
-    transitions.end([letter], State.MISSED, "its day ended first", now)
+    transitions.end([letter], State.MISSED, transitions.LATE, now)
 
 
 def _resolve(letter, now):

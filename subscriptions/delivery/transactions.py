@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from queue import SimpleQueue
 
-from django.db import DataError, Error, IntegrityError, connection, transaction
+from django.db import Error, connection, transaction
 
-from subscriptions.db import is_lock_timeout, run_sql
+from subscriptions.db import is_lock_timeout, is_retryable, run_sql
 from subscriptions.delivery import circuit_breaker, rendering, transitions
 from subscriptions.delivery.clock import Clock
 from subscriptions.delivery.transitions import ConcurrentUpdate, FrozenMessage
@@ -67,7 +67,6 @@ class Transactions:
             if circuit_breaker.is_stopped():
                 return Claimed([], iter(()), is_exhausted=True)
             letters, is_exhausted = transitions.claim(now, limit, self.ids, medium=self.medium)
-        letters = rendering.sort(letters)
         return Claimed(letters, rendering.render_letters(letters, now), is_exhausted)
 
     def commit_batch(
@@ -109,7 +108,7 @@ class Transactions:
                 text = str(reason) or "overtaken by another worker"
                 logger.warning("Email %s: skipped: %s", letter.id, text)
             except Exception as error:
-                if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
+                if is_retryable(error):
                     outcomes.append(outcomes.pop(0))  # If its row is locked, others need not wait.
                     if not is_lock_timeout(error):
                         connection.close()

@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(minutes=15)  # Ten minutes for a reply, and some to record it, fit in.
 SUSPECT_AFTER = 2  # Failed attempts after which a letter is claimed alone.
 MAX_FAILED_ATTEMPTS = 5
-BROKEN = "broken"  # Start of the reason of a letter whose attempts all failed.
 KNOWN_REPLY = "known to the mail server"
+LATE = "its day ended first"
 BACKOFF = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
 
 State = Letter.State
@@ -143,15 +143,14 @@ def _sendable_letters(letters, now) -> list[Letter]:
         known_letters = [letter for letter in letters if letter.id in known_ids]
         end(known_letters, State.ACCEPTED, "", now, last_reply=KNOWN_REPLY)
         letters = [letter for letter in letters if letter.id not in known_ids]
-    late_letters = [letter for letter in letters if letter.closes_at <= now]
-    end(late_letters, State.MISSED, "its day ended first", now)
     sendable_letters = []
     for letter in letters:
-        if letter.closes_at > now:
-            if reason := skip_reason(letter, letter.subscriber, now):
-                end([letter], State.SKIPPED, reason, now)
-            else:
-                sendable_letters.append(letter)
+        if letter.closes_at <= now:
+            end([letter], State.MISSED, LATE, now)
+        elif reason := skip_reason(letter, letter.subscriber, now):
+            end([letter], State.SKIPPED, reason, now)
+        else:
+            sendable_letters.append(letter)
     return sendable_letters
 
 
@@ -220,7 +219,7 @@ def final_check(
             if Subscriber.objects.filter(pk=letter.subscriber_id).exists():
                 locked.append(letter)
         elif letter.closes_at <= now:
-            end([letter], State.MISSED, "its day ended first", now)
+            end([letter], State.MISSED, LATE, now)
         elif subscriber is not None and (reason := skip_reason(letter, subscriber, now)):
             end([letter], State.SKIPPED, reason, now)
         else:
@@ -294,17 +293,19 @@ def end(
     resent_letters = [letter for letter in letters if is_sure and letter.repeats]
     others = [letter for letter in letters if letter not in resent_letters]
     fields["ended_at"] = now
-    unknown_reason = f"{Letter.UNKNOWN}, once resent: {reason}"[:300]
+
+    def end_with(letters, state, reason):
+        return change_state(letters, state, now, note=reason, reason=reason[:300], **fields)
+
     with transaction.atomic(savepoint=False):
-        fields |= {"note": unknown_reason, "reason": unknown_reason}
-        ended_letters = change_state(resent_letters, State.FAILED, now, **fields)
-        fields |= {"note": reason[:300], "reason": reason[:300]}
-        other_letters = change_state(others, state, now, **fields)
+        unknown_reason = f"{Letter.UNKNOWN}, once resent: {reason}"
+        ended_letters = end_with(resent_letters, State.FAILED, unknown_reason)
+        other_letters = end_with(others, state, reason)
         if is_sure and other_letters:
             unsent_ids = [letter.id for letter in other_letters]
             for callback in hooks.on_not_sent:
                 callback(unsent_ids)
-            # By then, no letter is locked: others lock the subscriber first.
+            # After the commit: it locks subscribers, and letters are locked after them.
             transaction.on_commit(partial(_reschedule_monthly, unsent_ids, now), robust=True)
     return ended_letters + other_letters
 
@@ -367,7 +368,7 @@ def record_failed_attempt(letter: Letter, now: datetime, note: str = "") -> None
     failed_attempts = letter.failed_attempts + 1
     if failed_attempts < MAX_FAILED_ATTEMPTS:
         return put_back(letter, now, failed_attempts=failed_attempts, note=note)
-    if not end([letter], State.FAILED, f"{BROKEN}: {note or 'it could not be written'}", now):
+    if not end([letter], State.FAILED, f"broken: {note or 'it could not be written'}", now):
         raise ConcurrentUpdate
     logger.error("Email %s: given up after %s failed attempts", letter.id, MAX_FAILED_ATTEMPTS)
 

@@ -20,6 +20,7 @@ from subscriptions.mail import render
 from subscriptions.models import Subscriber
 from subscriptions.security.hashing import keyed_hash, valid_hashes
 
+#: A part of every signature.
 PURPOSE = "subscriptions.post.verp"
 UNSUBSCRIBE_PURPOSE = "subscriptions.unsubscribe.address"
 UNSUBSCRIBE = re.compile(r"(?<![a-z0-9])u\.(\d{1,18})\.([0-9a-f]{16})@[^@]+", re.ASCII)

@@ -38,7 +38,7 @@ from subscriptions.models import Letter
 logger = logging.getLogger(__name__)
 
 CLAIMS_PER_CONNECTION = 4  # Letters claimed ahead for each connection.
-MIN_CLAIM_SHARE = 3 / 8  # Of these, at least so many in one claim.
+MIN_CLAIM_SHARE = 3 / 8  # A claim for a smaller share of these is not worth it.
 GATHER_SECONDS = 0.05  # Between two commits, while more letters are coming.
 WATCH_SECONDS = 0.25  # Between two looks at the time, and at whether the worker stops.
 RECONNECT_SECONDS = 30  # After a connection was refused.
@@ -86,12 +86,12 @@ class Round:
         self.accepted: list[InFlightLetter] = []  # To be recorded together,
         self.outcomes: list[Outcome] = []  # and these one by one.
         self._is_claiming = True
-        self._rendered: Iterator[list[Rendered]] = iter(())
+        self._batches: Iterator[list[Rendered]] = iter(())
         self._unrendered = 0
         self._connections = 0
         self._max_connections = self.transport.connections
         self._failure: ConnectFailed | None = None  # It ended the round.
-        self._reconnect_at = self._watch_at = self._committed_at = 0.0
+        self._more_connections_at = self._watch_at = self._committed_at = 0.0
         self._failing_since: float | None = None
         self._database_retry_at = self._record_retry_at = 0.0
 
@@ -130,7 +130,7 @@ class Round:
         if connection is None:
             return self.counts
         try:
-            self._connect(connection)
+            self._start_connection(connection)
             while self._is_claiming or self.in_flight or self.accepted or self.outcomes:
                 self._step()
         except BaseException:
@@ -139,7 +139,7 @@ class Round:
         finally:
             for _ in range(self._connections):
                 self.todo.put(None)
-        if self._failure is not None:  # Let all workers wait.
+        if self._failure is not None:  # Let no worker start a round.
             with suppress(Error):
                 self._open_breaker(self._failure)
         return self.counts
@@ -147,7 +147,7 @@ class Round:
     def _first_connection(self) -> Connection | None:
         """Return a connection, if letters are due, may be sent and a connection can be opened.
 
-        Cheap checks come first. Connecting comes last: it takes long.
+        For emails, connecting comes last: it takes long.
         """
         if time.monotonic() >= self.claim_deadline or self.is_stopping():
             return None
@@ -163,7 +163,8 @@ class Round:
             return None
         self.was_failing = sending.failures > 0
         if self.was_failing:  # Ask the server as little as possible.
-            self._max_connections, self._reconnect_at = 1, time.monotonic() + RECONNECT_SECONDS
+            self._max_connections = 1
+            self._more_connections_at = time.monotonic() + RECONNECT_SECONDS
         try:
             return self.transport.connect()
         except ConnectFailed as failure:
@@ -198,18 +199,17 @@ class Round:
             self._stop_claiming("the worker stops")
         elif now >= self.claim_deadline:
             self._is_claiming = False
-        waiting = self._take_waiting()
-        stale = [flight for flight in waiting if now - flight.claimed_at > MAX_WAIT_SECONDS]
-        self._release(stale, "it waited too long for a connection")
-        for flight in waiting:
-            if flight.letter.id in self.in_flight:
+        for flight in self._take_waiting():
+            if now - flight.claimed_at > MAX_WAIT_SECONDS:
+                self._release([flight], "it waited too long for a connection")
+            else:
                 self.todo.put(flight)
 
     def _stop_claiming(self, reason):
         """Claim no more letters, and release those that no connection has."""
         self._is_claiming = False
         unrendered = [flight for flight in self.in_flight.values() if flight.message is None]
-        self._rendered = iter(())
+        self._batches = iter(())
         self._unrendered = 0
         self._release([*unrendered, *self._take_waiting()], reason)
 
@@ -230,7 +230,7 @@ class Round:
     # ---- Claiming and rendering
 
     def _claim(self):
-        """Claim letters, as many as connections will soon need, unless that is a small number."""
+        """Claim letters, as many as connections will soon need."""
         max_in_flight = CLAIMS_PER_CONNECTION * self._max_connections
         size = max_in_flight - len(self.in_flight)
         if self._unrendered or size < max_in_flight * MIN_CLAIM_SHARE:
@@ -242,12 +242,12 @@ class Round:
         self._failing_since = None
         self._is_claiming = not claimed.is_exhausted
         self.in_flight |= {letter.id: InFlightLetter(letter) for letter in claimed.letters}
-        self._rendered = claimed.batches
+        self._batches = claimed.batches
         self._unrendered = len(claimed.letters)
 
     def _render(self):
         """Render the next batch."""
-        batch = next(self._rendered)
+        batch = next(self._batches)
         self._unrendered -= len(batch)
         for letter, rendered in batch:
             flight = self.in_flight[letter.id]
@@ -268,13 +268,13 @@ class Round:
                 channel=letter.subscriber if self.is_for_channels else None,
             )
             self.todo.put(flight)
-        if time.monotonic() >= self._reconnect_at:
+        if time.monotonic() >= self._more_connections_at:
             self._max_connections = self.transport.connections
         rendered_count = len(self.in_flight) - self._unrendered
         while self._connections < min(self._max_connections, rendered_count):
-            self._connect()
+            self._start_connection()
 
-    def _connect(self, connection=None):
+    def _start_connection(self, connection=None):
         self._connections += 1
         Thread(target=self._run_connection, args=[connection], daemon=True).start()
 
@@ -319,9 +319,9 @@ class Round:
         """Go on with the connections that are open, or else end the round."""
         self._connections -= 1
         now = time.monotonic()
-        if now >= self._reconnect_at:
+        if now >= self._more_connections_at:
             logger.warning("No further connection to the mail server: %s", failure)
-        self._reconnect_at = now + RECONNECT_SECONDS
+        self._more_connections_at = now + RECONNECT_SECONDS
         self._max_connections = max(1, self._connections)
         if not self._connections:
             self._failure = failure
@@ -343,9 +343,6 @@ class Round:
         accepted, check_queue = self.accepted, self.check_queue
         try:
             recorded, check = self.transactions.commit_batch(accepted, check_queue)
-            if recorded and self.was_failing:
-                circuit_breaker.close()
-                self.was_failing, self._reconnect_at = False, 0
         except Error as error:
             if is_lock_timeout(error):  # Of one row: from now on each is recorded by itself.
                 self.accepted = []
@@ -357,12 +354,14 @@ class Round:
         self.accepted, self.check_queue = [], []
         self._failing_since = None
         self.counts["accepted"] += len(recorded)
-        recorded_set = set(recorded)
-        for flight in accepted:
-            if flight not in recorded_set:
-                self._record_alone(flight)
+        if recorded and self.was_failing:
+            with suppress(Error):
+                circuit_breaker.close()
+                self.was_failing, self._more_connections_at = False, 0
+        for flight in {*accepted} - {*recorded}:
+            self._record_alone(flight)
         if check is None:
-            self._withhold(check_queue, "sending was stopped")
+            self._discard_and_release(check_queue, "sending was stopped")
             return
         passed_ids = {letter.id for letter in check.passed}
         locked_ids = {letter.id for letter in check.locked}
@@ -376,7 +375,7 @@ class Round:
                 del self.in_flight[flight.letter.id]
             flight.answer.put(flight.has_passed)
 
-    def _withhold(self, flights, reason):
+    def _discard_and_release(self, flights, reason):
         """Let connections discard these letters, and release them."""
         self._release(flights, reason)
         for flight in flights:
@@ -396,7 +395,7 @@ class Round:
 
     def _handle_database_error(self, error):
         """Withhold letters that wait for their check, and keep results until recorded."""
-        self._withhold(self.check_queue, "the database was away")
+        self._discard_and_release(self.check_queue, "the database was away")
         self.check_queue = []
         now = time.monotonic()
         self._raise_if_persistent(error, now)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to hand over. `channel` is the subscriber to whom a post goes."""
+    """A message to hand over. `channel`: the subscriber to whom a post goes."""
 
     sender: str
     recipient: str

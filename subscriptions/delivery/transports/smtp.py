@@ -22,6 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from subscriptions.delivery.transports.base import ConnectFailed, DeliveryResult, Message
 from subscriptions.delivery.transports.smtp_replies import (
     EXPECTED_CODES,
+    NOT_AUTHENTICATED,
     Reply,
     classify_reply,
     take_reply,
@@ -155,7 +156,6 @@ class Client(smtplib.SMTP):
         self._host = server.host  # smtplib checks the certificate by it, also after STARTTLS.
         self._received = b""
         self._is_used = False
-        self._idle_since = time.monotonic()
 
     # ---- Opening
 
@@ -166,7 +166,7 @@ class Client(smtplib.SMTP):
         except (OSError, smtplib.SMTPException, UnicodeError) as error:
             self.close()
             raise _failure(self.stage, error) from error
-        self.stage = ""
+        self._become_idle()
 
     def _open(self):
         code, text = self.connect(self.server.host, self.server.port)
@@ -237,10 +237,12 @@ class Client(smtplib.SMTP):
             reply = self._command("dot", END_OF_DATA)
         except (OSError, smtplib.SMTPException) as error:
             return self._result_after(error)
-        self.stage = ""
+        self._become_idle()
         self._is_used = True
-        self._idle_since = time.monotonic()
         return DeliveryResult("accepted", "dot", str(reply))
+
+    def _become_idle(self):
+        self.stage, self._idle_since = "", time.monotonic()
 
     def close(self) -> None:
         """Send QUIT between messages, and do not wait for the reply.
@@ -348,7 +350,7 @@ def _dot_stuffed(mime):
 
     A dot is doubled after a bare LF too, since some servers take that for the end of a line.
     """
-    body = mime.replace(b"\n.", b"\n..") if b"\n." in mime else mime  # Searching first is faster.
+    body = mime.replace(b"\n.", b"\n..")
     if body.startswith(b"."):
         body = b"." + body
     return body if body.endswith(b"\r\n") else body + b"\r\n"
@@ -359,7 +361,7 @@ def _failure(stage, error) -> ConnectFailed:
     kind, text = "unreachable", f"{type(error).__name__}: {error}"
     match error:
         case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
-            if classify_reply(stage, Reply(code, ""))[1] == "us":
+            if code in NOT_AUTHENTICATED or (stage == "auth" and code >= 500):
                 kind = "auth"
             elif stage == "tls" and code >= 500:
                 kind = "tls"

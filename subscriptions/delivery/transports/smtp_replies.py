@@ -24,7 +24,7 @@ EXPECTED_CODES = {
     "dot": frozenset({250}),
 }
 
-#: Stages at which a 5yz is permanent. Before, it is about us: MAIL names only our own address.
+#: Stages at which a 5yz is permanent. Before, it is not about the recipient.
 REFUSING_STAGES = frozenset({"rcpt", "data", "dot"})
 
 #: Replies to MAIL of a server without disk space, or out of order (RFC 5321, 4.2.2).

@@ -98,7 +98,8 @@ def pair(extensions=()):
     with ours, theirs:
         theirs.settimeout(3)
         client = Client(SmtpServer("mail.example.org", 25), None)
-        client.sock, client.stage = ours, ""
+        client.sock = ours
+        client._become_idle()
         client.esmtp_features = dict.fromkeys(extensions, "")
         line = Line(client)
         yield line, theirs

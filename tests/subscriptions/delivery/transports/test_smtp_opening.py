@@ -146,15 +146,27 @@ def test_connection_uses_offered_extensions_and_nodelay(server):
     client.close()
 
 
-def test_slow_greeting_times_out(server, monkeypatch):
+@pytest.fixture
+def trickling(server, monkeypatch):
     def trickle(conversation, reply):
         for byte in reply:
             conversation.wfile.write(bytes([byte]))
-            time.sleep(0.05)
+            time.sleep(0.01)
 
-    monkeypatch.setitem(smtp.SECONDS, "connect", 0.2)
     monkeypatch.setattr("tests.servers.smtp.Conversation.say", trickle)
-    assert refusal(server).reply == "the mail server did not answer in time"
+    return server
+
+
+def test_slow_greeting_times_out(trickling, monkeypatch):
+    monkeypatch.setitem(smtp.SECONDS, "connect", 0.1)
+    assert refusal(trickling).reply == "the mail server did not answer in time"
+
+
+def test_connection_that_opened_slowly_is_usable(trickling, monkeypatch):
+    monkeypatch.setattr(smtp, "MAX_IDLE_SECONDS", 0.1)
+    client = transport(trickling).connect()
+    assert client.is_usable()
+    client.close()
 
 
 def test_server_without_ehlo_is_greeted_with_helo(server, opened):
