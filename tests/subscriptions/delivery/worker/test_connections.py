@@ -303,8 +303,9 @@ def test_server_accepting_nothing_is_retried_less_often(server, goes_away):
         now += 20 * MINUTE  # All are due again.
     assert failures == [1, 2, 3]
     assert goes_away or pauses == [1, 5, 15]
-    # A try is one letter, until one has succeeded. Its connection may open once more meanwhile.
-    assert letters_tried[1:] == [1, 1]
+    # A try is one letter, until one has succeeded. Before the round ends, its connection may open
+    # once more, and offer the next.
+    assert max(letters_tried[1:]) <= 2
     assert goes_away or max(lines_tried[1:]) <= 2
 
 
