@@ -1,4 +1,4 @@
-"""Database helpers: prepared statements, a retry after a race, and indexes built concurrently."""
+"""Database helpers: prepared statements, a retry after a race, and the first row since a moment."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -13,7 +13,6 @@ from django.db import (
     connection,
     connections,
 )
-from django.db.migrations.operations import AddIndex
 
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL: waiting for the lock took too long.
 
@@ -77,28 +76,6 @@ def is_retryable(error: Exception) -> bool:
 
 def is_lock_timeout(error) -> bool:
     return getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE
-
-
-class AddIndexConcurrently(AddIndex):
-    """Build an index without blocking writers on PostgreSQL. The migration has `atomic = False`.
-
-    Safe to run again: a valid index stays, the remains of an aborted build are replaced.
-    """
-
-    atomic = False
-
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        if schema_editor.connection.vendor != "postgresql":
-            return super().database_forwards(app_label, schema_editor, from_state, to_state)
-        with schema_editor.connection.cursor() as cursor:
-            sql = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
-            cursor.execute(sql, [schema_editor.quote_name(self.index.name)])
-            index_row = cursor.fetchone()
-        model = to_state.apps.get_model(app_label, self.model_name)
-        if index_row == (False,):
-            schema_editor.remove_index(model, self.index, concurrently=True)
-        if index_row != (True,):
-            schema_editor.add_index(model, self.index, concurrently=True)
 
 
 SLACK = timedelta(hours=1)  # The order of ids and that of moments may differ by this much.

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from digest.indexing import index_store
-from digest.models import Digest, Paper
+from digest.models import Paper
 from digest.planning import plan
 from digest.topics import starter_topics
 from subscriptions.models import Letter, Subscriber, Topic
@@ -15,7 +15,6 @@ from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import MINUTE, NOW
 from tests.helpers import data_files
-from tests.helpers.pages import web_copy_of
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -86,22 +85,6 @@ def test_visitor_previews_a_digest_and_signs_up(site, open_page, has_scripts):
     assert stranger.timezone == ("America/New_York" if has_scripts else "UTC")
 
 
-def test_long_text_is_previewed_without_a_url(site, open_page):
-    page = open_page(site)
-    words = page.get_by_label("What are you working on?")
-    lines = "\n".join(["sour bread", *(f"{n} {'word' * 400}" for n in range(3))])
-    for typed, said in [
-        (lines, "Your first email"),
-        ("word " * 4_100, "Please keep each line under 20000 characters."),
-    ]:
-        words.fill(typed)
-        page.locator("#digest").get_by_text(said).wait_for()
-        words.fill("sour bread")
-        page.wait_for_url(f"{site}/?interests=sour+bread")
-        words.fill("")
-        page.wait_for_url(f"{site}/")
-
-
 def test_late_preview_answer_is_dropped_while_typing(site, open_page):
     page = open_page(site, size=(390, 844))
     held = []
@@ -164,24 +147,6 @@ def test_visitor_edits_interests_by_buttons(site, open_page, has_scripts):
     wait_for(f"sour bread\ngraph networks\n{mute}", ".line:text('muted: surveys')")
 
 
-def test_misspelt_domain_is_questioned_without_blocking(site, open_page):
-    page = open_page(site)
-    email = page.get_by_label("Email address")
-    email.fill("jane@gmial.com")
-    email.blur()
-    page.get_by_role("button", name="jane@gmail.com").click()
-    assert email.input_value() == "jane@gmail.com"
-    for address in ("jane@mail.com", "jane@example.org"):
-        email.fill(address)
-        email.blur()
-        assert not page.get_by_text("Did you mean").is_visible()
-    page.get_by_label("What are you working on?").fill("sour bread")
-    email.fill("jane@gmial.com")
-    page.get_by_role("button", name="Sign up").click()
-    page.get_by_text("Did you mean gmail.com?").wait_for()
-    assert Subscriber.objects.filter(email="jane@gmial.com").exists()
-
-
 def test_confirmed_subscriber_sees_the_planned_digest(site, open_page, clock):
     stranger = make.subscriber("new@example.org", confirmed=False, interests="sour bread")
     page = open_page(tokens.answer_url(stranger, "confirm", stranger.asked_at))
@@ -191,15 +156,6 @@ def test_confirmed_subscriber_sees_the_planned_digest(site, open_page, clock):
     page.get_by_role("heading", name="Your first digest").wait_for()
     assert page.locator("#first .paper-title").all_inner_texts() == ["1. Sour bread"]
     assert page.locator("#first").get_by_role("link", name="Open this digest").is_visible()
-
-
-def test_link_to_the_address_field_shows_its_label(site, open_page):
-    page = open_page(f"{site}/?interests=sour+bread", size=(1280, 400))
-    page.get_by_role("link", name="Email me this").click()
-    field = page.get_by_label("Email address")
-    assert field.evaluate("(one) => one === document.activeElement")
-    label = page.get_by_text("Email address", exact=True).bounding_box()
-    assert label["y"] >= 0
 
 
 @pytest.mark.parametrize("has_scripts", [True, False])
@@ -328,73 +284,6 @@ def test_papers_are_saved_by_button_and_key(site, open_page):
     assert page.locator("#shortcuts").is_visible()
 
 
-#: The name of what has the focus, where it lies under a bar that stays in sight.
-HIDDEN = data_files.text("hidden_focus.js")
-
-
-def hidden_on_the_way(page, first, steps):
-    """Return what is hidden while it has the focus, over so many steps with the keyboard."""
-    first.focus()
-    hidden = []
-    for _ in range(steps):
-        page.keyboard.press("Tab")
-        hidden.append(page.evaluate(HIDDEN))
-    return [name for name in hidden if name]
-
-
-def test_preview_bar_hides_no_focused_field(site, open_page):
-    for size in ((360, 640), (640, 450), (1280, 800)):
-        page = open_page(tokens.preferences_url(subscriber()), size=size)
-        for words in ("sour bread", "2506.04235"):
-            page.get_by_label("Keywords", exact=True).fill(words)
-            page.keyboard.press("Enter")
-        page.get_by_text("Looked up once your address is confirmed").wait_for()
-        first = page.get_by_role("checkbox").first
-        assert hidden_on_the_way(page, first, 40) == []
-        page.get_by_text("Unsaved.").click()
-        assert hidden_on_the_way(page, first, 40) == []
-
-
-def test_link_to_a_field_opens_its_tab(site, open_page):
-    page = open_page(f"{tokens.preferences_url(subscriber())}#pause")
-    for field, tab in (("pause", "Delivery"), ("address", "Data")):
-        page.evaluate(f"location.hash = '{field}'")
-        page.locator(".sections [aria-current]", has_text=tab).wait_for()
-        assert page.locator(f"#{field}").is_visible()
-
-
-def test_unfolded_authors_are_shown_once(site, open_page):
-    paper = make.paper("By many", authors=[f"Author {number}" for number in range(1, 26)])
-    page = open_page(site + paper.get_absolute_url())
-    shown = page.locator(".byline:visible").all_inner_texts
-    (first,) = shown()
-    assert first.endswith("Author 20\N{NO-BREAK SPACE}…")
-    page.get_by_text("All 25 authors").click()
-    (every,) = shown()
-    assert every.split(", ") == paper.authors
-
-
-def test_printed_page_is_dark_on_light_with_its_url(site, open_page):
-    index_store.renew(NOW)
-    paper = Paper.objects.first()
-    after = "(one) => getComputedStyle(one, '::after').content"
-    for path, link in [
-        (paper.get_absolute_url(), ".whole .button"),
-        (web_copy_of(Digest.objects.get()), ".links a"),
-        (f"/days/{paper.day}/", ".links a"),
-        ("/search/?q=graph", ".links a"),
-        ("/", ".links a"),
-    ]:
-        page = open_page(site + path, scheme="dark")
-        night = page.evaluate("getComputedStyle(document.body).color")
-        page.emulate_media(media="print")
-        assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 29, 33)" != night
-        link = page.locator(link).first
-        assert link.get_attribute("href") in link.evaluate(after)
-        for pressed in (".masthead nav", ".foot", ".say", ".invitation", ".home input", "button"):
-            assert not page.locator(f"{pressed}:visible").count(), (path, pressed)
-
-
 #: What is wider than what it stands in, or breaks words of the interface.
 BURST = data_files.text("overflow.js")
 
@@ -454,39 +343,6 @@ def test_bibliography_file_is_uploaded_in_parts(site, open_page, tmp_path, kind)
     page.get_by_role("button", name="Add 200 papers").click()
     page.get_by_text("200 papers added.").wait_for()
     assert subscriber().library.filter(title__startswith="Spätzle number ").count() == 200
-
-
-def test_bibliography_names_stay_out_of_urls_and_history(site, open_page, tmp_path):
-    file = tmp_path / "library.bib"
-    file.write_text((BIBTEX % (1, 1, "Noodles.")) + "@misc{secret, year = 2020}\n")
-    page = open_page(site + own_path("library"))
-    asked = []
-    page.on("request", lambda request: asked.append((request.method, request.url)))
-    page.locator("[type=file]").set_input_files(file)
-    page.get_by_text("1 entry could not be read: secret").wait_for()
-    page.get_by_role("button", name="Add 1 paper").click()
-    page.get_by_role("link", name="View your interest profile").click()
-    page.get_by_role("heading", level=1).wait_for()
-    page.go_back()
-    page.get_by_role("heading", name="1 paper", exact=True).wait_for()
-    page.go_back()
-    page.get_by_role("heading", name="1 paper", exact=True).wait_for()
-    assert [method for method, _ in asked].count("POST") == 3
-    assert "secret" not in str(asked)
-
-
-def test_latest_papers_of_a_file_are_shown(site, open_page, tmp_path):
-    entry = "TY  - JOUR\r\nTI  - Soups number {0}\r\nPY  - {0}\r\nAB  - {1}\r\nER  - \r\n"
-    file = tmp_path / "library.ris"
-    file.write_bytes("".join(entry.format(y, "Щи. " * 750) for y in range(1500, 1900)).encode())
-    page = open_page(site + own_path("library"))
-    page.locator("[type=file]").set_input_files(file)
-    page.get_by_role("heading", name="400 papers found").wait_for()
-    assert page.get_by_text("192 older papers are left out").is_visible()
-    page.get_by_role("button", name="Add 208 papers").click()
-    page.get_by_role("button", name="Undo last upload").click()
-    page.get_by_text("Last upload undone.").wait_for()
-    assert not subscriber().library.exists()
 
 
 def test_file_without_bibliography_is_refused(site, open_page, tmp_path):

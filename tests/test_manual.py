@@ -4,15 +4,12 @@ The transcript of docs/install.md is run as it stands, with the addresses of thi
 its own, and without what installs programs and makes users.
 """
 
-import json
 import mailbox
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from argparse import _SubParsersAction
 from contextlib import closing, suppress
@@ -20,16 +17,13 @@ from datetime import date
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from django.core.management import get_commands, load_command_class
 
 from digest.operations import alarms
 from digest.operations.checks import CHECKS
-from digest.sources.base import MalformedFeed
-from tests.config.environment import ROOT, SERVICES
-from tests.digest.operations.test_metrics import METRICS
+from tests.config.environment import ROOT
 from tests.faults.ports import free_port
 from tests.helpers import data_files, services
 from tests.servers.postfix import Pipe, Postfix
@@ -97,13 +91,6 @@ def test_named_files_exist(page):
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
-@of_each_page
-def test_named_docker_compose_services_exist(page):
-    pattern = r"docker compose (?:exec|run|start|stop|restart|logs)((?: -[\w-]+)*) ([a-z]+)"
-    named = [service for _, service in re.findall(pattern, page.read_text())]
-    assert set(named) <= SERVICES.keys()
-
-
 def test_settings_table_has_every_setting_and_no_other():
     page = (ROOT / "docs" / "configuration.md").read_text()
     rows = re.findall(r"^\| (`[A-Z].*?) \|", page, re.MULTILINE)
@@ -113,15 +100,6 @@ def test_settings_table_has_every_setting_and_no_other():
     read = set(re.findall(rf'(?:{calls})\(\s*"([A-Z_]+)"', code))
     assert named - read - {"SECRET_KEY_FALLBACKS"} == set()
     assert read - named - {"SECRET_KEY_FALLBACKS"} == set()
-
-
-def test_settings_in_pages_are_read():
-    places = ("config/settings.py", "docker-compose.yml", "Dockerfile")
-    known = "".join((ROOT / place).read_text() for place in places)
-    for page in MANUAL:
-        for name in re.findall(r"^\s*([A-Z]{3,}[A-Z_]+)=", page.read_text(), re.MULTILINE):
-            names = (f'"{name}"', f'"{name.removesuffix("_FILE")}"', f"ARG {name}=")
-            assert any(one in known for one in names), f"{page.name}: {name}"
 
 
 def test_runbook_and_list_of_alarms_are_current():
@@ -141,82 +119,10 @@ def test_index_lists_every_page():
     assert [page.name for page in DOCS if f"({page.name})" not in index] == ["README.md"]
 
 
-@of_each_page
-def test_setting_lines_have_no_trailing_comment(page):
-    """Postfix and systemd would take it for a part of the value."""
-    assert re.findall(r"^    \w+ ?= ?.*\s#.*", page.read_text(), re.MULTILINE) == []
-
-
-def test_postfix_local_only_relays_after_the_manual():
-    """Debian's "Local only" refuses strangers as unknown (550 5.1.1), which suppresses them."""
-    assert "choose *Local only*" in INSTALL
-    page = (ROOT / "docs" / "email.md").read_text()
-    settings = dict(re.findall(r"^    (\w+) = (.*)$", page, re.MULTILINE))
-    assert (settings["default_transport"], settings["relay_transport"]) == ("smtp", "relay")
-
-
-@pytest.mark.parametrize("name", ["web", "worker", "beat"])
-def test_units_run_the_docker_compose_commands(name):
-    unit = re.search(rf'^unit {name} "([^"]+)"', INSTALL, re.MULTILINE)[1]
-    theirs = set(shlex.split(SERVICES[name]["command"]))
-    only_in_containers = {"--worker-tmp-dir", "/dev/shm", "/tmp/beat-schedule", "0.0.0.0:8000"}
-    assert theirs - set(shlex.split(unit)) <= only_in_containers
-
-
-def test_named_metrics_exist():
-    named = re.findall(r"`(paperboy_[a-z_]+)", (ROOT / "docs" / "monitoring.md").read_text())
-    assert set(named) <= {name for name, *_ in METRICS}
-
-
 # ---- What it has others write
 
 
-def test_documented_source_harvests_and_reports_bad_papers():
-    page = (ROOT / "docs" / "sources.md").read_text()
-    form = re.search(r'^(    """What it is.*?)^\S', page, re.MULTILINE | re.DOTALL)[1]
-    exec(textwrap.dedent(form), namespace := {})
-    papers = [{"id": "1234", "title": "Coral\nreefs"}, {"id": "5678", "title": ""}, {}, None]
-
-    def harvested(body):
-        answer = SimpleNamespace(get=lambda url, params: SimpleNamespace(body=body))
-        return list(namespace["NewSource"]().harvest(answer, today=DAY, since=None, cursor=""))
-
-    [batch] = harvested(json.dumps({"papers": papers}).encode())
-    assert [(one.id, one.title) for one in batch.records] == [("newsource:1234", "Coral reefs")]
-    assert len(batch.errors) == 3
-    with pytest.raises(MalformedFeed):
-        harvested(b"<html>")
-
-
 # ---- What comes back through a pipe
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("has_settings", "status"), [(True, 0), (False, 75)])
-def test_documented_pipe_script_records_or_defers_a_bounce(tmp_path, has_settings, status):
-    page = (ROOT / "docs" / "email.md").read_text()
-    script = re.search(r"/paperboy-inbound, executable\n    (#!.*\n)    (.*\n)", page).expand(
-        r"\1\2"
-    )
-    for theirs, ours in {
-        "/etc/paperboy/env": str(tmp_path / "env"),
-        ".venv/bin/python": sys.executable,
-        "/opt/paperboy": str(ROOT),
-    }.items():
-        assert theirs in script, theirs
-        script = script.replace(theirs, ours)
-    if has_settings:
-        (tmp_path / "env").write_text(f"DATA_DIR={tmp_path}\n")
-    run = subprocess.run(
-        ["sh", "-c", script, "paperboy-inbound", "bounces@papers.example.org"],
-        env={"PATH": os.environ["PATH"]},
-        input="Subject: Out of office\n\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == status, run.stderr
-    assert not has_settings or run.stdout == "useless\n"
 
 
 # ---- From a bare Debian to a first digest

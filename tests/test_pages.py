@@ -1,7 +1,6 @@
 """What holds for every page: each has a sample in pages.py, and all of these are looked at."""
 
 import re
-import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -197,22 +196,6 @@ def test_every_page_is_accessible(visit, client, chromium, which, corners):
         for corner, found in judged(page, f"/{sample.path.lstrip('/')}", corners):
             assert complaints + found == [], (sample, corner)
     page.context.close()
-
-
-@pytest.mark.services
-@pytest.mark.nightly
-def test_nu_html_checker_finds_no_error(visit, settings, tmp_path):
-    services.require("vnu")
-    for number, (_, answer) in enumerate(visit.shown()):
-        (tmp_path / f"{number}.html").write_bytes(answer.content)
-    sheet = settings.BASE_DIR / "static" / "paperboy.css"
-    command = ["java", "-jar", services.vnu(), "--errors-only", "--also-check-css"]
-    command += ["--filterpattern", ".*“field-sizing”.*"]  # Newer than the checker.
-    checked = subprocess.run(
-        [*command, *tmp_path.glob("*.html"), sheet], capture_output=True, text=True, check=False
-    )
-    assert checked.stderr == ""
-    assert checked.returncode == 0
 
 
 def judged(page, address, corners):

@@ -32,9 +32,3 @@ def test_digests_are_compared_with_those_of_another_cut(capsys, cut, changed, fi
     assert f"Digests with papers: {filled}; different papers: {different}." in output
     assert ("removed 1×: Baking in ovens" in output) == (cut != "0.42")
     assert f"RANKING=cut={cut}\n" in output
-
-
-@pytest.mark.parametrize("change", ["cut", "cut=x", "floor=1", "cut=1"])
-def test_other_parameters_and_numbers_are_refused(change):
-    with pytest.raises(SystemExit):
-        replay.main([change])

@@ -35,12 +35,3 @@ def test_emails_and_pages_have_configured_colour_and_logo(client, settings, colo
     assert ('<img src="/logo.png" height="28" alt="">' in page) == bool(logo)
     assert ('<img src="http://127.0.0.1:8000/logo.png" height="28" alt=""' in email) == bool(logo)
     assert [default in email for default in ("#1d4f91", "#9fc3f8")] == [not color] * 2
-
-
-def test_emails_keep_an_accent_that_is_a_default_shade(settings):
-    settings.BRAND_COLORS = brand.shades(brand.LIGHT_DEFAULTS[1])
-    (loader,) = engines["html"].engine.template_loaders
-    loader.reset()  # It has read the templates.
-    email = render.render("test", {}).html
-    loader.reset()
-    assert brand.LIGHT_DEFAULTS[1] in email

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.client_ip import client_ip, is_bypassed, parse_proxies
-from subscriptions.models import Consent
 from tests.helpers import data_files
 
 NEAR = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
@@ -57,15 +56,3 @@ def test_proxies_are_configured_by_number_or_network(items, trusted):
 def test_invalid_proxies_are_refused(items):
     with pytest.raises(ImproperlyConfigured, match="TRUSTED_PROXIES must be a number"):
         parse_proxies(items)
-
-
-RECORDED = [(0, "10.0.0.1"), (1, "198.51.100.1"), (NEAR, "198.51.100.1")]
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("trusted", "ip"), RECORDED)
-def test_consent_records_the_client_ip(client, settings, trusted, ip):
-    settings.TRUSTED_PROXIES = trusted
-    sent = {"REMOTE_ADDR": "10.0.0.1", "headers": {"x-forwarded-for": "6.6.6.6, 198.51.100.1"}}
-    client.post("/subscribe/", {"email": "you@example.org"}, **sent)
-    assert Consent.objects.get().ip == ip

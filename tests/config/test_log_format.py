@@ -6,7 +6,6 @@ import sys
 import time
 
 import pytest
-from celery import shared_task
 
 from config.log_format import FORMATTERS, LogContext
 from subscriptions.security import tokens
@@ -127,13 +126,3 @@ def test_request_to_an_unknown_host_is_a_warning(client, lines):
     assert line["level"] == "WARNING"
     assert "ALLOWED_HOSTS" in line["message"]
     assert "trace" not in line
-
-
-def test_lines_of_a_task_have_its_id(lines):
-    @shared_task
-    def failing_task():
-        logging.getLogger("a.logger").error("at work")
-
-    failing_task.apply(task_id="the-task")
-    (line,) = [line for line in lines() if line["logger"] == "a.logger"]
-    assert line["task"] == "the-task"

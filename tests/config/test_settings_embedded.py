@@ -42,11 +42,6 @@ def test_secret_key_is_made_once_and_is_private(read_settings, data_dir):
     assert (data_dir / "secret-key").read_text() == key
 
 
-def test_given_key_leaves_no_file(read_settings, data_dir):
-    assert read_settings(SECRET_KEY="a secret")["SECRET_KEY"] == "a secret"
-    assert list(data_dir.iterdir()) == []
-
-
 @pytest.mark.slow
 def test_database_folder_is_made_with_a_given_key(tmp_path):
     data_dir = tmp_path / "a" / "new one"
@@ -58,21 +53,6 @@ def test_database_folder_is_made_with_a_given_key(tmp_path):
 def test_concurrent_processes_share_one_key(data_dir):
     assert len(set(at_once(*20 * [lambda: generated_secret(data_dir / "new" / "secret-key")]))) == 1
     assert [file.name for file in (data_dir / "new").iterdir()] == ["secret-key"]
-
-
-def test_limits_are_changed_one_by_one(read_settings):
-    limits = read_settings(LIMITS="network=50, all=5000")["LIMITS"]
-    assert (limits["network"], limits["all"], limits["mailbox"]) == (50, 5000, 3)
-
-
-def test_limits_match_the_documentation(read_settings):
-    limits = read_settings()["LIMITS"]
-    documented = (ROOT / "docs" / "security.md").read_text()
-    assert dict(re.findall(r"^\| `([a-z]+)` \| (\d+) \|", documented, re.MULTILINE)) == {
-        name: str(most) for name, most in limits.items()
-    }
-    said = ",".join(f"{name}={most}" for name, most in limits.items())
-    assert f"| `LIMITS` | `{said}` |" in (ROOT / "docs" / "configuration.md").read_text()
 
 
 SITES = [

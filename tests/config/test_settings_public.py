@@ -85,11 +85,6 @@ def test_django_deployment_check_passes(data_dir):
     assert "no issues" in checked.stdout, checked.stderr
 
 
-@pytest.mark.parametrize(("said", "times"), [("", 1), ("1", 1), ("0", 0)])
-def test_unknown_letter_is_repeated_once_or_never(read_settings, said, times):
-    assert read_settings(REPEAT_UNKNOWN=said)["MAX_REPEATS"] == times
-
-
 @pytest.mark.slow
 def test_web_process_imports_no_numpy_and_uses_one_thread(tmp_path):
     code = (

@@ -52,11 +52,6 @@ def test_secrets_are_read_from_files(read_settings, tmp_path):
     assert settings["SOURCES"] == ["huggingface"]
 
 
-def test_sources_and_delimiter_may_be_empty(read_settings):
-    settings = read_settings(SOURCES="", RECIPIENT_DELIMITER="")
-    assert (settings["SOURCES"], settings["RECIPIENT_DELIMITER"]) == ([], "")
-
-
 def test_misspelt_setting_is_reported(read_settings):
     """Nothing else would tell that subscribers are on an SQLite that nobody has asked for."""
     wrong = {"DATABSE_URL": "DATABASE_URL", "METRICS_TOKEN_FILES": "METRICS_TOKEN_FILE"}

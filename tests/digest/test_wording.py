@@ -1,7 +1,5 @@
 """What a digest says of itself: where papers are from, what is lacking, and for whom it is."""
 
-from datetime import UTC, datetime
-
 from digest import wording
 from digest.letters import compose
 from digest.models import Paper
@@ -37,22 +35,3 @@ def test_digest_is_in_sections():
     material.picks[1].topic_name, material.picks[2].group = "Trees", "near"
     sorted_picks = [heading for heading, _ in wording.sections(material.picks)]
     assert sorted_picks == ["Graphs", "Trees", "Close to your interests"]
-
-
-def test_footer_has_local_confirmation_date():
-    for language, zone, sentence in (
-        ("en", "Asia/Tokyo", "confirmed this address on 2 June 2026"),
-        ("de", "America/New_York", "am 1. Juni 2026"),
-    ):
-        material = material_of(["Graphs"])
-        subscriber = material.subscriber
-        subscriber.language, subscriber.timezone = language, zone
-        subscriber.confirmed_at = datetime(2026, 6, 1, 23, tzinfo=UTC)
-        assert sentence in " ".join(compose.render(material).text.split())
-
-
-def test_empty_digest_names_what_was_searched():
-    for topics, phrase in [([], "already received"), (["Graphs"], "none match your")]:
-        material = material_of([])
-        material.digest.considered, material.topics = 5, topics
-        assert phrase in compose.lines_of(material)["quiet"]

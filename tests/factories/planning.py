@@ -3,8 +3,7 @@
 from digest.models import Digest, Observation
 from digest.planning import plan
 from digest.planning.due import due_of
-from subscriptions.delivery import circuit_breaker, worker
-from subscriptions.models import Letter
+from subscriptions.delivery import worker
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.simulation import at
@@ -52,12 +51,6 @@ def past_digest(subscriber, day, state="accepted", reason="", **fields):
     ended = {"state": state, "reason": reason, "closes_at": at(day, 7) + DAY} | moments
     letter = subscriber.letters.create(kind="digest", day=day, **ended)
     return Digest.objects.create(subscriber=subscriber, day=day, letter=letter, **fields)
-
-
-def count_as_sent(digest):
-    """Let a digest be one of a day that a restored backup lacks."""
-    Letter.objects.filter(pk=digest.letter_id).update(reason=Letter.COUNTED_AS_SENT)
-    circuit_breaker.note_skipped(TODAY)
 
 
 def plan_and_send(now):

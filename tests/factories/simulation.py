@@ -2,14 +2,11 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from digest.planning import plan
 from subscriptions.delivery import queue, worker
 from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import DAY, NOW
-from tests.helpers import services
 
 
 def at(day, hour=12, minute=0):
@@ -42,8 +39,3 @@ def had(day, sent_at, **fields):
     tick(sent_at)
     assert arrivals() == [(day, sent_at)]
     return made
-
-
-def on_one_database(*cases):
-    """Leave these to the embedded database: when a day is due is the same to all that keep it."""
-    return [pytest.param(*case, marks=services.once) for case in cases]

@@ -58,11 +58,8 @@ def headers(letter_id: int, message_id: str) -> bytes:
 
 
 def letter_of_metadata(metadata: dict) -> tuple[int | None, str]:
-    """Return the letter's id and Message-ID from the metadata of an event.
-
-    Events of emails that an older version sent have the Message-ID in a field of its own.
-    """
+    """Return a letter's id and Message-ID from the metadata of an event: None and "" if foreign."""
     id_text, _, local = str(metadata.get("letter", "")).partition("-")
-    message_id = f"<{local}@{settings.MAIL_DOMAIN}>" if local else metadata.get("message_id")
-    is_valid = message_id and id_text.isdecimal() and len(id_text) < 19
-    return (int(id_text) if is_valid else None), str(message_id or "")
+    if not (local and id_text.isdecimal() and len(id_text) < 19):
+        return None, ""
+    return int(id_text), f"<{local}@{settings.MAIL_DOMAIN}>"

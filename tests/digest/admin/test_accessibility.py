@@ -7,11 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from digest.models import Digest
 from subscriptions.models import Subscriber
-from tests.digest.admin.test_lists import letter
 from tests.digest.admin.test_roles import furnished, routes, subscriber_id, url_kwargs  # noqa: F401
-from tests.factories import make
 from tests.helpers import data_files, services
 from tests.test_pages import JUDGE, LARGE, SMALL, in_corners, judged, open_browser
 
@@ -108,41 +105,6 @@ def test_keyboard_focus_is_visible(panel, name):
     assert unseen == []
 
 
-@pytest.mark.parametrize(("width", "is_open"), [(1279, False), (1280, True), (1281, True)])
-def test_menu_is_open_on_wide_screens(panel, width, is_open):
-    page = panel("index", {"width": width, "height": 900})
-    menu, states = page.locator("#nav-sidebar"), ["visible", "hidden"]
-    first, then = states if is_open else reversed(states)
-    menu.wait_for(state=first)
-    page.get_by_text("dock_to_right").click()
-    menu.wait_for(state=then)
-    page.reload()
-    page.wait_for_function("typeof Alpine.$data(document.documentElement).sidebarOpen == 'boolean'")
-    menu.wait_for(state="hidden")  # Because it was closed, or again for want of room.
-
-
-#: How wide the first column is, boxes to tick left aside.
-FIRST_COLUMN = """() => {
-    const cell = document.querySelector(".data-row th, .data-row td:not(.action-checkbox)");
-    return cell.getBoundingClientRect().width;
-}"""
-
-
-@pytest.mark.parametrize(("size", "widest"), [(SMALL, 300), (LARGE, 900)], ids=["phone", "desk"])
-def test_endless_word_widens_no_column(panel, size, widest):
-    endless = make.topic("W" * 200)
-    address = f"{'a' * 60}@{'.'.join('b' * 60 for _ in range(3))}.example"
-    subscriber = make.subscriber(address, topics=[endless])
-    digest = Digest.objects.get(letter=letter(subscriber))
-    digest.picks.create(subscriber=subscriber, paper=make.paper("W" * 2000), position=1, score=1)
-    pages = [("subscriptions_topic_readers", endless.pk)]
-    for name in ("subscriptions_subscriber", "subscriptions_topic", "subscriptions_letter"):
-        pages.append((f"{name}_changelist",))
-    pages += [("digest_paper_changelist",), ("digest_digest_changelist",)]
-    widths = {name: panel(name, size, *args).evaluate(FIRST_COLUMN) for name, *args in pages}
-    assert {name: width for name, width in widths.items() if width > widest} == {}
-
-
 def test_action_button_opens_a_confirmation_page(panel):
     services.require("axe")
     subscriber = Subscriber.objects.get(pk=subscriber_id("reader"))
@@ -155,15 +117,3 @@ def test_action_button_opens_a_confirmation_page(panel):
     page.get_by_text("Blocked: 1.").wait_for()
     subscriber.refresh_from_db()
     assert subscriber.suppressed_reason == "asked by phone"
-
-
-def test_endless_word_scrolls_no_form(panel, live_server):
-    make.topic("W" * 200)
-    page = panel("auth_user_change", SMALL, User.objects.get(username="you").pk)
-    reset = page.get_by_role("link", name="Reset password").bounding_box()
-    assert reset["x"] + reset["width"] < SMALL["width"]
-    for path in (None, "/", "/subscribe/"):
-        if path:
-            page.goto(live_server.url + path)
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"], path

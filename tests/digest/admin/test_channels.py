@@ -112,12 +112,6 @@ def test_unchanged_channel_keeps_its_interests(panel):
     assert [row[1] for row in kept(channel)] == ["Hidden", "sea ice, coral reefs", "Bread"]
 
 
-def test_too_many_interests_of_a_channel_are_refused(panel, server):
-    lines = "\n".join(f"word{n}" for n in range(51))
-    assert "50 interests" in str(add(panel, server.secret, muted_interests=lines))
-    assert not Channel.objects.exists()
-
-
 def test_the_address_is_in_no_page_log_or_export(panel, server, caplog):
     add(panel, server.secret)
     channel = Channel.objects.get()
@@ -149,14 +143,6 @@ def test_telegram_needs_a_token_and_a_chat(panel):
     assert channel.chat_id == "-1001"
     save(panel, channel, chat_id="@room")
     assert (make.fresh(channel).chat_id, decrypt(channel.secret)[-4:]) == ("@room", "sage")
-
-
-def test_other_kinds_get_no_chat_and_no_fragment(panel, server):
-    add(panel, f"{server.secret}#-1001", "slack", chat_id="-1001")
-    channel = Channel.objects.get()
-    assert (decrypt(channel.secret), channel.chat_id) == (server.secret, "")
-    press_test(panel, channel)
-    assert "chat_id" not in server.posted[0]
 
 
 def test_message_shows_response_and_stores_nothing(panel, server):

@@ -1,7 +1,6 @@
 """The charts on the panel's first page: what they show, and that everyone can read them."""
 
 import json
-import re
 
 import lxml.html
 import pytest
@@ -11,10 +10,8 @@ from digest.admin import charts
 from digest.models import DailyCount
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
-from tests.helpers import services
 from tests.helpers.data_files import cases
 from tests.helpers.pages import text_of
-from tests.test_pages import JUDGE, LARGE, SMALL, VISIBLE, open_browser
 
 CASES = cases("plots")
 
@@ -41,13 +38,6 @@ def figures(response):
         ]
         for figure in tree.iter("figure")
     }
-
-
-def test_new_installation_has_empty_charts(panel):
-    text = text_of(panel.get(reverse(INDEX)))
-    assert "Nothing counted yet" in text
-    assert text.count("No data in this period.") == len(charts.KINDS)
-    assert "confirmed –" in text
 
 
 def test_first_steps_end_when_all_are_done(panel, settings):
@@ -87,15 +77,6 @@ def test_each_plot_has_a_table_and_description(panel):
     ) in response.text.replace("\xa0", " ")
 
 
-@pytest.mark.parametrize(("asked", "columns"), [("90", 90), ("364", 52), ("x", 30)])
-def test_chart_period_is_chosen_by_link(panel, asked, columns):
-    tally("feedback", {"more": 1})
-    response = panel.get(reverse(INDEX), {"days": asked})
-    assert len(figures(response)["Feedback"]) == columns + 1
-    current = re.search(r'aria-current="true">([^<]+)<', response.content.decode())[1]
-    assert current == charts.PERIODS.get(asked, "30 days")
-
-
 def test_year_is_aggregated_by_week():
     for back in range(8):
         tally("feedback", {"more": 1, "less": 2}, TODAY - back * DAY)
@@ -115,37 +96,3 @@ def test_plot_draws_counts_of_its_measure(measure, counts, title, values):
     drawn = json.loads(plot(title)["data"])["datasets"]
     assert [one["data"][-2:] for one in drawn] == [[None, value] for value in values]
     assert len({one["stack"] for one in drawn}) == 1
-
-
-def test_a_year_asks_no_more_queries_than_a_day(panel, django_assert_max_num_queries):
-    DailyCount.objects.bulk_create(
-        DailyCount(day=TODAY - back * DAY, measure=measure, counted_at=NOW)
-        for back in range(365)
-        for measure in {kind["measure"] for kind in charts.KINDS[:3]}
-    )
-    with django_assert_max_num_queries(80):
-        panel.get(reverse(INDEX), {"days": 364})
-
-
-@services.once
-@pytest.mark.services
-@pytest.mark.slow
-def test_plots_are_accessible_on_phone_and_dark(panel, chromium):
-    """axe-core finds nothing in them, and nothing scrolls sideways, also when all is open."""
-    services.require("axe")
-    for back in range(30):
-        day = TODAY - back * DAY
-        tally("subscribers", {"active": 81_778, "pending": 44, "unsubscribed": 11_001}, day)
-        tally("letters", {"digest accepted": 99_199, "digest skipped": 502}, day)
-        tally("consents", {"confirmed": 250 + back, "unsubscribed": 3 * back}, day)
-    page, complaints = open_browser(chromium, panel)
-    page.answer = panel.get(reverse(INDEX))
-    judge = JUDGE.replace("axe.run(document,", "axe.run('section[aria-labelledby=plots]',")
-    for size, scheme, rules in [(SMALL, "dark", []), (LARGE, "light", VISIBLE)]:
-        page.set_viewport_size(size)
-        page.emulate_media(color_scheme=scheme)
-        page.goto("http://127.0.0.1:8000/admin/")
-        complaints += page.evaluate(judge, rules)
-        assert complaints == [], (size, scheme)
-        assert page.evaluate("Object.values(Chart.instances).map(one => one.height)") == 4 * [180]
-    page.context.close()

@@ -96,14 +96,6 @@ def test_enabled_source_is_fetched_at_once(panel, monkeypatch, django_capture_on
         assert started == [tasks.harvest_due_sources] * count
 
 
-def test_paper_page_links_category_of_its_server(panel, client):
-    for name in ("biorxiv", "medrxiv"):
-        save(panel, source(name), is_on="on")
-        paper = make.paper(name, id=f"{name}:10.1101/1", categories=["epidemiology"])
-        html = client.get(paper.get_absolute_url()).text
-        assert reverse("topic", args=[f"{name}-epidemiology"]) in html
-
-
 def test_settings_from_environment_cannot_be_changed(panel, settings):
     assert save(panel, source("arxiv"), categories="cs.lg") == {
         "categories": ["cs.lg is not an arXiv category: did you mean cs.LG?"]
@@ -116,11 +108,6 @@ def test_settings_from_environment_cannot_be_changed(panel, settings):
     assert "stat. Fixed by ARXIV_CATEGORIES in the environment." in text
     save(panel, source("arxiv"), is_on="", categories="cs")
     assert (source("arxiv").is_on, source("arxiv").categories) == (True, ["cs", "math.GT"])
-
-
-def test_untried_sources_say_so(panel):
-    note = "Not yet tried with the real service"
-    assert [note in text_of(page(panel, source(name))) for name in ("arxiv", "medrxiv")] == [0, 1]
 
 
 @pytest.mark.parametrize(("url", "error"), CASES["wrong"])
@@ -151,12 +138,6 @@ def test_deleted_feed_keeps_its_papers(panel, settings):
     assert not feeds.filter(name="feed").exists()
     assert source("arxiv")
     assert Paper.objects.filter(pk=paper.pk).exists()
-
-
-def test_new_feed_does_not_inherit_old_runs(panel):
-    Harvest.objects.create(source="a-journal", today=NOW, started_at=NOW, touched_at=NOW)
-    add(panel)
-    assert SourceConfig.objects.exclude(feed_url="").get().name == "a-journal2"
 
 
 def test_trial_shows_papers_and_stores_none(panel, server, monkeypatch):
@@ -276,16 +257,6 @@ def test_feed_can_be_replaced_by_issns(panel, crossref):
 FIELDS = reverse("admin:subscriptions_topic_use_fields")
 
 
-def test_dashboard_asks_for_fields_until_chosen(panel):
-    starter_topics.make_topics()
-    form = panel.get(reverse("admin:index")).context["fields_form"]
-    assert not any(box.data["selected"] for box in form["chosen"])
-    panel.post(FIELDS, {"_form_submitted": "on", "chosen": ["biology"]})
-    response = panel.get(reverse("admin:index"))
-    assert response.context["fields_form"] is None
-    assert "Use these fields" not in response.text
-
-
 def test_fields_add_topics_and_keep_used_ones(panel):
     starter_topics.make_topics()
     followed, muted, edited = Topic.objects.by_subject()[:3]
@@ -306,12 +277,6 @@ def test_fields_add_topics_and_keep_used_ones(panel):
 
 def starter_slugs(*fields):
     return [topic.slug for field in fields for topic in starter_topics.topics_of(field)]
-
-
-def test_fields_keep_sources_from_environment(settings):
-    settings.SOURCES = ["huggingface"]
-    starter_topics.use_fields(["biology"])
-    assert set(SourceConfig.objects.filter(is_on=True)) == {source("arxiv"), source("huggingface")}
 
 
 def test_each_starter_topic_can_be_saved_in_the_panel():

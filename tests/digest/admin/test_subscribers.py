@@ -4,23 +4,19 @@ import re
 from datetime import date
 from functools import partial
 
-import lxml.html
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest.admin import subscriber_actions
 from digest.indexing import model_store
-from digest.models import ZoteroLibrary
 from digest.planning import plan
 from subscriptions.actions import signup
-from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.models import Letter, Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import DAY, MINUTE, NOW
+from tests.factories.make import DAY, NOW
 from tests.helpers.admin_pages import SUBSCRIBERS, act_on, form_of, page, planned_digest, select
 from tests.helpers.pages import text_of
 from tests.helpers.tables import everything
@@ -37,62 +33,6 @@ def test_changed_hour_moves_only_next_digest(panel):
     subscriber.refresh_from_db()
     assert (subscriber.hour, subscriber.next_due_at) == (23, NOW.replace(hour=14))
     assert list(subscriber.preferences.values_list("stance", "weight")) == [("follow", 2.5)] * 2
-
-
-def test_page_shows_zotero_problem_without_key(panel):
-    subscriber = make.subscriber()
-    assert "Zotero" not in page(panel, subscriber).text
-    problem = ZoteroLibrary.Problem.REFUSED
-    fields = {"secret": "s3cret", "problem": problem, "next_read_at": NOW}
-    ZoteroLibrary.objects.create(subscriber=subscriber, path="users/7", **fields)
-    html = page(panel, subscriber).text
-    assert (str(problem.label) in html, "s3cret" in html) == (True, False)
-
-
-def test_page_shows_utc_and_no_related_links(panel):
-    subscriber = make.subscriber(timezone="Asia/Tokyo", interests="sparse attention")
-    response = page(panel, subscriber)
-    assert "times in UTC" in text_of(response)
-    tree = lxml.html.fromstring(response.content)
-    assert tree.xpath("//select[@name='preferences-0-topic']")
-    assert not tree.xpath("//a[contains(@class, 'related-widget-wrapper-link')]")
-
-
-def test_page_shows_kinds_of_own_interests(panel):
-    subscriber = make.subscriber(interests="sea ice\ncs.RO\nbread", topics=[make.topic("Graphs")])
-    for query, kind in (("sea ice", "text"), ("cs.RO", "category")):
-        subscriber.own_topics.filter(query=query).update(kind=kind)
-    tree = lxml.html.fromstring(page(panel, subscriber).content)
-    chosen = tree.xpath("//select[starts-with(@name, 'preferences-')]/option[@selected]/text()")
-    own = ["sea ice (text)", "cs.RO (category)", "bread"]
-    assert [name for name in chosen if name not in ("Follow", "Select value")] == ["Graphs", *own]
-
-
-def test_removed_own_topic_is_deleted(panel):
-    subscriber = make.subscriber(interests="sparse attention")
-    response = page(panel, subscriber)
-    panel.post(response.request["PATH_INFO"], form_of(response) | {"preferences-0-DELETE": "on"})
-    assert not subscriber.preferences.exists()
-    assert not Topic.objects.exists()
-
-
-def test_topics_are_queried_once(panel):
-    counts = []
-    for size in (1, 4):
-        subscriber = make.subscriber(topics=[make.topic() for _ in range(size)])
-        page(panel, subscriber)
-        with CaptureQueriesContext(connection) as queries:
-            page(panel, subscriber)
-        counts.append(len(queries))
-    assert counts[0] == counts[1]
-
-
-def test_unsubscribing_in_list_is_recorded(panel):
-    subscriber = make.subscriber()
-    select(panel, "unsubscribe", [subscriber])
-    assert not Subscriber.objects.subscribed().exists()
-    assert subscriber.consents.get().via == "admin panel"
-    assert [letter.kind for letter in subscriber.letters.all()] == ["goodbye"]
 
 
 def bouncing(**fields):
@@ -169,15 +109,6 @@ def test_each_action_is_confirmed_and_logged(panel, act, made, fields, noted):
 COLOURS = [("pause", "primary"), ("unsubscribe", "red"), ("erase", "red")]
 
 
-@pytest.mark.parametrize(("act", "colour"), COLOURS)
-def test_only_destructive_actions_are_red(panel, act, colour):
-    subscriber = make.subscriber()
-    data = {"action": act, "_selected_action": [subscriber.pk]}
-    tree = lxml.html.fromstring(panel.post(reverse(SUBSCRIBERS), data).content)
-    (button,) = tree.xpath("//form//button[contains(@class, '-600 ')]")
-    assert f"bg-{colour}-600" in button.get("class")
-
-
 def test_incomplete_action_form_changes_nothing(panel):
     subscriber, missing = make.subscriber(), "Choose a future day|This field is required"
     for act, fields in [("pause", {"until": "2020-01-01"}), ("pause", {}), ("block", {})]:
@@ -187,14 +118,6 @@ def test_incomplete_action_form_changes_nothing(panel):
     assert not LogEntry.objects.exists()
     subscriber.refresh_from_db()
     assert subscriber.state_at(NOW) == "active"
-
-
-def test_operator_emails_are_rate_limited(panel, clock):
-    subscriber = make.subscriber()
-    for _ in range(5):
-        select(panel, "send_link", [subscriber])
-        clock.now += 20 * MINUTE
-    assert subscriber.letters.filter(kind="link").count() == 3
 
 
 def test_bulk_action_out_of_time_reports_the_rest(panel, monkeypatch):
@@ -245,15 +168,6 @@ def test_empty_preview_is_explained(panel):
     assert "No digest was planned today" in text
     assert "No new paper matches, so no email is sent." in text
     assert "<iframe" not in text
-
-
-def test_preview_shows_emails_without_papers(panel):
-    make.paper("Bread")
-    subscriber = make.subscriber(interests="graphs", wants_quiet_days=True)
-    plan.plan(NOW)
-    assert "Welcome to Paperboy" in preview_of(panel, subscriber, "today").text
-    assert "No new papers for you today" in preview_of(panel, subscriber).text
-    assert preview_of(panel, subscriber, "").text.count("<iframe") == 2
 
 
 def test_page_shows_daily_history_with_reasons(panel):

@@ -15,7 +15,6 @@ from django.urls import reverse
 
 from digest.indexing import model_store
 from digest.models import FittedModel
-from digest.planning import slots
 from digest.topics import starter_topics, topic_files
 from subscriptions.child_process import ParseError
 from subscriptions.models import Topic
@@ -89,20 +88,6 @@ def test_invalid_queries_are_explained(panel, papers):
         assert message in text_of(panel.post(MATCHES, sent))
 
 
-def test_topics_without_new_papers_are_listed(panel, papers):
-    make.topic("Sparse attention")
-    quiet = make.topic("Zebras")
-    listed = panel.get(TOPICS, {"owner": "quiet"}).context["cl"].result_list
-    assert list(listed) == [quiet]
-
-
-def test_curator_is_asked_to_wait_when_server_is_busy(panel, papers, monkeypatch):
-    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
-    with slots.slot(), slots.slot():
-        text = text_of(panel.post(MATCHES, {"query": "bread"}))
-    assert text == "The server is busy. Try again in a moment."
-
-
 def test_match_preview_fits_no_model(panel):
     make.paper("Bread")
     assert "No ranking model yet" in text_of(panel.post(MATCHES, {"query": "bread"}))
@@ -132,12 +117,6 @@ def test_match_preview_needs_permission(papers):
         for sent, may in (({}, may_add), ({"topic": topic.pk}, may_change)):
             response = panel.post(MATCHES, {"query": "bread"} | sent)
             assert response.status_code == (200 if may else 403), rights
-
-
-def test_match_preview_needs_a_csrf_token():
-    strict = Client(enforce_csrf_checks=True)
-    strict.force_login(User.objects.create_superuser("ada"))
-    assert strict.post(MATCHES, {"query": "bread"}).status_code == 403
 
 
 # ---- What is saved
@@ -413,23 +392,3 @@ def test_topics_command_exports_and_imports(tmp_path, capsys):
     assert Topic.objects.get().name == "Reefs"
     with pytest.raises(CommandError, match="Choose another name"):
         call_command("topics", "export", str(file))
-
-
-def test_topics_command_explains_errors(tmp_path, capsys):
-    file = tmp_path / "a.yaml"
-    for content, message in [
-        (None, "No such file"),
-        ("#" * 600_000, "larger than 500,000 bytes"),
-        ("- slug: {", "line 1, column 10"),
-        (f"{REEFS}- {{slug: x}}", "Nothing was imported"),
-    ]:
-        if content is not None:
-            file.write_text(content)
-        with pytest.raises(CommandError, match=message):
-            call_command("topics", "import", str(file))
-    assert "topic 2, name: This" in capsys.readouterr().err
-    file = file.rename(tmp_path / "a.csv")
-    file.write_text(f"slug\n{200_000 * 'x'}")
-    with pytest.raises(CommandError, match="field larger than field limit"):
-        call_command("topics", "import", str(file))
-    assert not Topic.objects.exists()

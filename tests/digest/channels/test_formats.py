@@ -52,26 +52,11 @@ def test_long_digest_stays_within_limits():
     assert len(message("json", long)["papers"]) == 50
 
 
-@pytest.mark.parametrize("count", [46, 47, 48])
-def test_slack_gets_fifty_blocks_at_most(count):
-    blocks = message("slack", post(count, title="A"))["blocks"]
-    assert len(blocks) <= 50
-    assert (len(blocks) == count + 3) == (count <= 47)
-
-
 def test_titles_are_escaped_without_mentions():
     slack = message("slack", post(1, title=TRAP))
     html = message("telegram", post(1, title=TRAP))["text"]
     for part in (slack["text"], slack["blocks"][2]["text"]["text"], html):
         assert "&lt;!everyone&gt; @\u2060here &amp; @\u2060channel &lt;b&gt; [x]\u2060(http" in part
-
-
-def test_apprise_text_mentions_nobody_and_hides_no_link():
-    body = message("apprise", post(1, title=TRAP, text=""))["body"]
-    shown = (
-        "<\u2060!everyone> @\u2060here & @\u2060channel <\u2060b> [x]\u2060(http://x/) *bold* 🧪"
-    )
-    assert body.startswith(f"1. {shown}\nAda A, Bo B\n")
 
 
 TITLES = [TRAP, "A [b](http://x/) _c_ *d* `e` ~f~ (g) \\", "<at>Ada</at> &lt;b&gt; <http://x/>"]
@@ -91,14 +76,3 @@ def test_teams_shows_titles_and_texts_as_they_are(text):
         assert "".join(root.itertext()) == words
         assert links == ([url] if block is blocks[2] else [])
         assert {element.tag for element in root.iter()} <= {"p", "a"}
-
-
-def test_teams_links_survive_parentheses_in_an_id():
-    paper = MessagePaper("x", "T", "http://localhost:8000/papers/10.1/S(05)1)/", "", "")
-    sent = formats.payload("teams", ChannelMessage("a", "t", "2026-06-01", "", [paper])).decode()
-    assert "[1. T](http://localhost:8000/papers/10.1/S%2805%291%29/)" in sent
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_message_without_papers_is_well_formed(kind):
-    assert "2 picks" in json.dumps(message(kind, post(0, text="")))

@@ -7,7 +7,6 @@ import socket
 import pytest
 
 from digest.channels import webhooks
-from digest.http import addresses, client
 from subscriptions.models import Subscriber
 from subscriptions.security.encryption import encrypt
 from tests.helpers.data_files import cases
@@ -95,22 +94,3 @@ def test_private_addresses_get_no_request(settings, address):
     result = post(address)
     assert result.status == "refused", result.reply
     assert "T0KEN" not in result.reply
-
-
-def test_name_resolving_to_private_address_is_refused(server, settings, monkeypatch):
-    settings.ALLOWED_PRIVATE_HOSTS = frozenset()
-    monkeypatch.setattr(addresses, "resolved", lambda host: ["127.0.0.1"])
-    result = post("http://rooms.example.com:8080/T0KEN")
-    assert result.status == "refused"
-    assert "ALLOWED_PRIVATE_HOSTS" in result.reply
-
-
-@pytest.mark.parametrize("error", [ValueError, client.Unavailable])
-def test_error_text_hides_the_address(monkeypatch, error):
-    def fail(address, body, **options):
-        raise error("example.org" if error is client.Unavailable else address)
-
-    monkeypatch.setattr(client, "post", fail)
-    result = post("https://example.org/T0KEN")
-    assert result.status == ("deferred" if error is client.Unavailable else "unknown")
-    assert "example.org" not in result.reply

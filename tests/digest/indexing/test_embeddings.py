@@ -12,7 +12,6 @@ from digest import tasks
 from digest.indexing import embeddings
 from digest.indexing.encoder import MODULES, POOLING, PROMPTS, Encoder, EncoderError, paper_text
 from digest.models import Paper, PaperEmbedding
-from digest.models.locks import Lease
 from tests.factories import make
 from tests.factories.make import DAY, NOW
 from tests.helpers import services
@@ -142,16 +141,6 @@ def test_unsupported_model_is_refused(tmp_path, real, modules, pooling, refused)
         model_with(tmp_path / "model", modules, pooling, {})
 
 
-@pytest.mark.services
-def test_folder_without_model_is_refused(tmp_path, real):
-    with pytest.raises(EncoderError, match=r"No such file or directory: .*model\.onnx"):
-        Encoder.load(str(tmp_path), tmp_path)
-    for name in ("model.onnx", "tokenizer.json"):
-        (tmp_path / name).write_text("{}")
-    with pytest.raises(EncoderError, match="Cannot use"):
-        Encoder.load(str(tmp_path), tmp_path)
-
-
 def test_missing_packages_disable_embeddings(settings, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     settings.SEMANTIC_MODEL = "/srv/minilm"
@@ -207,17 +196,6 @@ def test_embedding_stops_on_time_and_resumes(fake, monkeypatch):
     assert len(set(titles(fake))) == PaperEmbedding.objects.count() == 7
 
 
-def test_only_one_process_embeds(fake):
-    make.paper()
-    other = Lease("embeddings", embeddings.LEASE)
-    assert other.acquire()
-    assert embeddings.embed_missing(NOW) == 0
-    with pytest.raises(CommandError, match="Another process embeds 1 more"):
-        call_command("embed")
-    other.release()
-    assert embeddings.embed_missing(NOW) == 1
-
-
 def test_changed_paper_gets_a_new_vector(fake):
     paper = make.paper("Corals", "")
     embeddings.embed_missing(NOW)
@@ -251,13 +229,6 @@ def test_a_foreign_or_damaged_vector_is_refused(fake, fields):
     assert embeddings.vectors_of(ids).any(axis=1).tolist() == [False, True]
 
 
-def test_a_query_is_encoded_once(fake):
-    first = embeddings.encode_queries(["corals", "reefs"])
-    np.testing.assert_array_equal(embeddings.encode_queries(["reefs", "corals"]), first[::-1])
-    assert fake.texts == ["corals", "reefs"]
-    assert embeddings.encode_queries([]).shape == (0, 8)
-
-
 # ---- The command and the doctor
 
 
@@ -271,15 +242,3 @@ def test_command_embeds_all_and_doctor_counts(fake, capsys):
     assert result("embeddings")[0] == "ok"
     call_command("embed", "--since=2025-01-01")
     assert capsys.readouterr().out == "1 paper embedded.\n"
-
-
-def test_embed_command_can_be_interrupted(fake, monkeypatch):
-    make.paper()
-
-    def interrupted(texts):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(fake, "encode", interrupted)
-    with pytest.raises(CommandError, match="Run this again to continue"):
-        call_command("embed")
-    assert Lease("embeddings", embeddings.LEASE).acquire()

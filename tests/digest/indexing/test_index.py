@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digest.indexing import array_file
-from digest.indexing.index import FORMAT, MAX_AUTHORS, Index, arrays_of
+from digest.indexing.index import FORMAT, Index, arrays_of
 from digest.ranking import text
 from digest.ranking.model import WIDTH
 from tests.helpers.data_files import cases
@@ -32,11 +32,6 @@ def arrays(papers=PAPERS, before=None, changed=frozenset()):
 @pytest.fixture
 def index():
     return Index(arrays()[0])
-
-
-def test_papers_are_ordered_by_day(index):
-    assert index.ids_at(slice(None)) == ["d", "a", "b", "c"]
-    assert [index.place_of(one) for one in "dabcé"] == [0, 1, 2, 3, -1]
 
 
 def test_incremental_index_equals_full_index():
@@ -85,13 +80,6 @@ def test_known_words_and_names_are_reported(index):
     assert index.has_words(["graph", "zebra", "wang"]).tolist() == [True, False, False]
     names = ["Wang", "E.", "Wei-Noether", "graph", "Wei-Graph"]
     assert [index.has_name(one) for one in names] == [True, True, True, False, False]
-
-
-def test_only_first_authors_are_indexed():
-    names = [f"Ada {'abcdefghij'[n // 26]}{chr(97 + n % 26)}son" for n in range(MAX_AUTHORS + 1)]
-    index = Index(arrays({"a": (1, "Graphs", names)})[0])
-    assert index.has_name(names[-2])
-    assert not index.has_name(names[-1])
 
 
 def test_similar_papers_share_rare_words(index):

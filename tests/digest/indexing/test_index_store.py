@@ -1,6 +1,5 @@
 """The index's life: written by workers, read by all, refused where it is damaged."""
 
-import errno
 import hashlib
 import io
 import os
@@ -13,9 +12,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from digest import tasks
-from digest.indexing import file_storage, index_store, model_store, search
+from digest.indexing import index_store, model_store, search
 from digest.models import ArchiveFile, FittedModel, Paper
-from digest.models.locks import Lease
 from digest.operations import retention
 from digest.ranking import model as ranking_model
 from tests.factories import make
@@ -88,19 +86,6 @@ def test_old_index_files_are_deleted_with_models():
     assert FittedModel.objects.count() <= index_store.MAX_FILES + 1
 
 
-def test_failed_write_leaves_no_file():
-    """It would fill the disk with what is never read, and the next try with as much again."""
-
-    class TooLarge(ContentFile):
-        def chunks(self, chunk_size=None):
-            yield b"as much as there is room for"
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(OSError, match="No space left"):
-        file_storage.save("archives", "arrays", TooLarge(b"all of it"))
-    assert default_storage.listdir("archives")[1] == []
-
-
 def test_orphaned_file_is_deleted_after_a_day(indexed):
     """Whoever wrote it was killed."""
     stray = default_storage.save("archives/begun.arrays", ContentFile(b"half"))
@@ -110,16 +95,6 @@ def test_orphaned_file_is_deleted_after_a_day(indexed):
     retention.purge(now + 25 * HOUR)
     assert not default_storage.exists(stray)
     assert found("graph")
-
-
-def test_only_one_process_writes_the_index():
-    make.paper("Graph networks")
-    model_store.fit(NOW)
-    other = Lease("archive", index_store.LEASE)
-    assert other.acquire()
-    assert index_store.write(NOW) is None
-    other.release()
-    assert index_store.write(NOW) is not None
 
 
 def scribble(path):
@@ -179,24 +154,6 @@ def test_rejected_model_is_refitted_by_worker(monkeypatch, had_index, caplog):
     tasks.update_search_index()
     assert FittedModel.objects.count() == 2
     assert not caplog.text
-
-
-def test_lost_model_file_is_restored_from_memory():
-    """Others may not: a web server that starts now finds none."""
-    make.paper("Graph networks")
-    os.remove(path_of(index_store.renew(NOW)))
-    model_store.cached(FittedModel.objects.first())
-    tasks.update_search_index()
-    model_store.load(FittedModel.objects.first())
-    assert index_store.is_current()
-
-
-def test_non_filesystem_storage_is_supported(settings):
-    in_memory = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
-    settings.STORAGES = {**settings.STORAGES, "default": in_memory}
-    paper = make.paper("Graph networks")
-    index_store.renew(NOW)
-    assert found("graph") == [paper.pk]
 
 
 def test_a_new_model_needs_no_new_index(indexed):

@@ -1,7 +1,6 @@
 """All that can be in the interests box is read as entries, and prose as phrases."""
 
 import time
-from unittest.mock import Mock
 
 import pytest
 
@@ -91,21 +90,6 @@ def test_reading_takes_linear_time(part):
     start = time.process_time()
     read((part * 8_000)[:8_000])
     assert time.process_time() - start < 0.5
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("robots\n" * 500, 1),
-        ("robots" + " NOT robots OR tea" * 500, 3),
-        ("\n".join(f"robot{'s' * number}" for number in range(500)), 4),
-        ("robots AND (" + " OR ".join(["big tea"] * 300) + ")", 1),
-    ],
-)
-def test_interest_is_read_once_and_none_beyond_limit(text, count):
-    vocabulary = Mock(wraps=Papers())
-    read(text, vocabulary, limit=3)
-    assert vocabulary.is_author.call_count == count
 
 
 def test_alternatives_in_parentheses_are_limited():

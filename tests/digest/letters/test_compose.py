@@ -3,16 +3,14 @@
 import re
 from datetime import timedelta
 from email import message_from_bytes, policy
-from unittest.mock import Mock
 
 import lxml.html
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 
 from digest.letters import compose
 from digest.models import Digest, Observation, Paper, Pick
-from subscriptions.hooks import COMPOSE_BATCH_SIZE
 from subscriptions.mail import plaintext, render
 from subscriptions.mail.byte_templates import line_slot, token_slot
 from subscriptions.models import Letter
@@ -100,15 +98,6 @@ def test_letter_reflects_current_rows():
         assert fact in words(content.text), fact
 
 
-def test_paper_shows_its_date_if_it_is_not_that_of_the_email():
-    papers = [make.paper(day=TODAY - DAY), make.paper()]
-    dated = [f"arXiv:{papers[0].pk} · 31 May 2026", f"arXiv:{papers[1].pk} · 1 June 2026"]
-    for day, is_shown in ((TODAY - DAY, [False, True]), (TODAY, [True, False])):
-        (content,) = composed(stored(papers, subscriber=make.subscriber(), day=day))
-        for part in (content.text, content.html):
-            assert [origin in words(part) for origin in dated] == is_shown
-
-
 @pytest.mark.parametrize(
     ("doi", "target"), [("10.1000/A<b> 10.1/x", "10.1000/A%3Cb%3E"), ("", ""), ("none", "")]
 )
@@ -134,40 +123,12 @@ def test_only_first_digest_welcomes():
     assert "This is your first digest" not in composed(letter)[0].html
 
 
-@pytest.mark.parametrize("kind", ["digest", "welcome"])
-@pytest.mark.parametrize("weekdays", [0b0000011, 0b1111111])
-def test_first_letter_announces_chosen_weekdays(kind, weekdays):
-    papers = [make.paper()] if kind == "digest" else []
-    (content,) = composed(stored(papers, kind, make.subscriber(weekdays=weekdays)))
-    for part in (content.html, content.text):
-        is_daily = weekdays == 0b1111111
-        assert ("every day with new papers" in words(part)) == is_daily
-        assert ("on the days you chose, if there are new papers" in words(part)) != is_daily
-
-
 def test_unreadable_letter_costs_only_itself():
     bad, good, gone = (stored([make.paper()]) for _ in range(3))
     Pick.objects.filter(digest__letter=bad).update(terms=5)  # No list of words.
     gone.digest.delete()
     types = [type(one) for one in composed(bad, good, stored(), gone)]
     assert types == [TypeError, render.Content, render.NoContent, Digest.DoesNotExist]
-
-
-def test_database_outage_fails_whole_batch(monkeypatch):
-    letters = [stored([make.paper()]) for _ in range(3)]
-    failure = OperationalError("the server closed the connection")
-    monkeypatch.setattr(compose, "load", Mock(side_effect=failure))
-    assert composed(*letters) == [failure] * 3
-    assert compose.load.call_count == 1
-
-
-def test_batches_of_any_size_equal_single_letters():
-    papers = [make.paper(f"Paper {number}") for number in range(3)]
-    letters = [
-        stored(papers[number % 3 :], day=TODAY - number % 2 * DAY)
-        for number in range(COMPOSE_BATCH_SIZE + 3)
-    ]
-    assert composed(*letters) == [one for letter in letters for one in composed(letter)]
 
 
 def test_links_are_for_one_purpose_and_subscriber():

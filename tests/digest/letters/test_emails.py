@@ -14,8 +14,6 @@ from digest.sources import import_files
 from subscriptions.actions import signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import queue
-from subscriptions.mail import plaintext
-from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.letter_data import material_of, mime_of
@@ -89,12 +87,6 @@ def test_both_parts_list_papers_with_reasons(digest):
     assert "68T05" not in shown(letter)
 
 
-def test_links_are_percent_encoded_in_html_only(digest):
-    letter = digest(make.paper(url="https://müller.example/ä"))
-    assert 'href="https://m%C3%BCller.example/%C3%A4"' in html_of(letter)
-    assert "    https://müller.example/ä\n" in text_of(letter)
-
-
 def test_latex_is_readable_and_markup_is_escaped(digest):
     row = {"id": "2606.00001", "title": r"When $\alpha<\beta$ & more"}
     row["abstract"] = r"Let $x \in X$."
@@ -109,26 +101,6 @@ def test_latex_is_readable_and_markup_is_escaped(digest):
         assert markup in text
     assert "AT&amp;T &lt;script&gt;" in html_of(letter)
     assert "<script" not in html_of(letter)
-
-
-def test_long_topic_is_truncated(digest):
-    abstract = "We study how agents that call tools learn to plan far ahead. " * 3
-    letter = digest(make.paper("Graphs"), topics=[abstract.strip(), "Rye bread"])
-    for part in (text_of(letter), shown(letter)):
-        assert "We study how agents that call tools learn to plan far…" in " ".join(part.split())
-
-
-def test_text_lines_are_short_except_urls(digest):
-    papers = [
-        make.paper("Lange Wörter " * 30, "Donaudampfschifffahrt" * 30, authors=["Ada Example"] * 9),
-        make.paper("图神经网络" * 60, "我们研究图" * 100),
-        make.paper("One", url="https://example.org/" + "path/" * 40),
-    ]
-    text = text_of(digest(*papers))
-    long = [line for line in text.splitlines() if plaintext.columns(line) > 76]
-    assert long
-    assert all("example.org" in line or "/unsubscribe/" in line for line in long)
-    assert "\n\n\n" not in text
 
 
 def test_hugging_face_summary_replaces_long_abstract(digest):
@@ -190,13 +162,6 @@ def test_welcome_without_papers_says_so(digest):
     assert "List-Unsubscribe" in message
 
 
-def test_digest_without_papers_is_not_sent():
-    letter = digest_letter()
-    assert not queue.deliver(letter.pk, NOW)
-    assert Letter.objects.get().state_text == "not sent: its papers are gone"
-    assert compose.preview(letter.digest, []).subject == "No new papers for you today"
-
-
 def test_sign_up_emails_contain_no_text_of_the_form(sent):
     topics = TopicSelection(interests=["Buy at https://spam.example now"])
     request = signup.SignUpRequest(topics)  # Anyone may type anyone's address.
@@ -217,20 +182,3 @@ def test_media_rules_survive_inlining(digest):
         assert page.find_class(name), f"no element of class {name} is left"
         assert declarations.count("!important") == declarations.count(":")
     assert all("!important" not in element.get("style", "") for element in page.iter("*"))
-
-
-def test_operator_text_is_never_numbered(digest, settings):
-    settings.SITE_NAME, settings.POSTAL_ADDRESS = "7. Stock", "8. Haus\nHauptstr. 5\n2. Stock"
-    letter = digest(make.paper("Graphs"))
-    assert NUMBERED.findall(text_of(letter)) == ["1."]
-    for line in ("(7) Stock", "(8) Haus, Hauptstr. 5, 2. Stock"):
-        assert f"\n{line}\n" in f"\n{text_of(letter)}"
-    assert "Hauptstr. 5<br>" in html_of(letter)
-
-
-def test_letter_waits_while_sender_address_is_invalid(settings):
-    letter = digest_letter(make.paper("Graphs"))
-    settings.REPLY_TO_EMAIL = "nonsense"
-    queue.deliver(letter.pk, NOW)
-    letter = make.fresh(letter)
-    assert (letter.state, letter.attempt, letter.failed_attempts) == ("planned", 1, 0)

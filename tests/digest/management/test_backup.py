@@ -69,12 +69,6 @@ def test_failed_backup_leaves_no_file(embedded, tmp_path, monkeypatch):
     assert not copy.exists()
 
 
-def test_backup_of_postgresql_names_pg_dump(tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "vendor", "postgresql")
-    with pytest.raises(CommandError, match="pg_dump --format=custom"):
-        call_command("backup", str(tmp_path / "copy"))
-
-
 def test_dumped_data_loads_into_empty_database(tmp_path):
     """As docs/install.md moves from SQLite to PostgreSQL: nobody's digest comes again."""
     make.paper("Graph networks")

@@ -7,17 +7,15 @@ from email import message_from_bytes
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, InternalError, OperationalError, connection
+from django.db import DatabaseError, InternalError, OperationalError
 
 from digest.indexing import candidate_windows, model_store
 from digest.management.commands import demo, sending
 from digest.models import Digest, Paper
 from digest.ranking.profile import Interest
 from digest.ranking.ranking import matches
-from subscriptions.actions import signup
-from subscriptions.actions.preferences import TopicSelection
-from subscriptions.delivery import circuit_breaker, queue
-from subscriptions.models import Letter, Subscriber, Topic
+from subscriptions.delivery import queue
+from subscriptions.models import Letter, Topic
 from tests.config.environment import manage
 from tests.factories import make
 from tests.factories.make import NOW
@@ -51,20 +49,6 @@ def test_doctor_finds_no_problems_after_demo(capsys):
         call_command("doctor", check_invariants=True)
     violation = f"✗ No email is resent more than once: violated by 1 row (letter {number})"
     assert violation in capsys.readouterr().out
-
-
-def test_commands_explain_unreachable_database(settings, capsys):
-    def refuse_all(*args):
-        raise OperationalError('connection to server failed:\n\tdatabase "papers" does not exist')
-
-    settings.IS_PUBLIC = True
-    with connection.execute_wrapper(refuse_all):
-        for command in ("sending", "upgrade"):
-            with pytest.raises(CommandError, match=r'not answer.*database "papers" does not exist'):
-                call_command(command)
-        with pytest.raises(CommandError, match=r"\d problems? found"):
-            call_command("doctor", check_invariants=True)  # It is asked for none then.
-    assert 'failed: database "papers" does not exist).' in capsys.readouterr().out
 
 
 def test_doctor_sends_test_email(settings, capsys, data_dir):
@@ -142,15 +126,6 @@ def test_digest_command_sends_nothing(outbox, capsys, tmp_path):
     assert "planned; email: sent" in capsys.readouterr().out  # What was planned is shown.
 
 
-def test_digest_command_explains_errors(tmp_path):
-    with pytest.raises(CommandError, match="No subscriber has this address"):
-        call_command("digest", "nobody@example.org")
-    make.subscriber("you@example.org")
-    for file in ("", "no/such/folder/letter.eml"):
-        with pytest.raises(CommandError, match="Cannot write"):
-            call_command("digest", "you@example.org", output=tmp_path / file)
-
-
 # ---- Tick: one pass by hand or by cron, at any moment, or only said
 
 
@@ -164,16 +139,6 @@ def test_tick_accepts_another_moment(outbox):
     (letter,) = outbox()
     since = letter["Date"].datetime - later
     assert timedelta(0) <= since < timedelta(minutes=1)  # The clock goes on while it imports.
-
-
-def test_tick_resumes_letters_of_dead_workers(outbox):
-    make.paper("Graphs")
-    make.subscriber(interests="graphs")
-    call_command("tick", now=NOW)
-    Letter.objects.update(state="claimed", attempt=2, lease_until=NOW, ended_at=None)
-    call_command("tick", now=NOW + timedelta(minutes=20))
-    call_command("tick", now=NOW + timedelta(minutes=60))
-    assert Letter.objects.get().state == "accepted"
 
 
 def test_dry_run_reports_and_writes_nothing(outbox, capsys):
@@ -194,21 +159,6 @@ def test_dry_run_reports_and_writes_nothing(outbox, capsys):
     output = capsys.readouterr().out
     assert "Planned 1 digest; 0 had no matches, 0 missed days.\n" in output
     assert "Sent 1 of 1 due email.\n" in output
-
-
-def test_dry_run_reports_stopped_sending(capsys):
-    make.paper("Graphs")
-    make.subscriber(interests="graphs")
-    write_confirmation()
-    for halt, planned in [
-        (lambda: circuit_breaker.open("unreachable", "", NOW), "1 would be planned, 0 would"),
-        (lambda: circuit_breaker.stop("Ada", NOW), "none is planned."),
-    ]:
-        halt()
-        call_command("tick", now=NOW, dry_run=True)
-        output = capsys.readouterr().out
-        assert f"1 digest due: {planned}" in output
-        assert "1 queued email would wait." in output
 
 
 @services.once
@@ -288,16 +238,6 @@ def test_demo_refuses_public_site_with_subscribers(settings):
     with pytest.raises(CommandError, match="public site"):
         call_command("demo", "--no-serve")
     assert not Paper.objects.exists()
-
-
-@pytest.mark.slow
-@services.once
-def test_demo_resumes_before_confirmation(outbox):
-    request = signup.SignUpRequest(TopicSelection(interests=demo.INTERESTS))
-    signup.subscribe(demo.ADDRESS, request, source=demo.CONSENT_SOURCE, now=NOW)
-    run()
-    assert Subscriber.objects.get().state_at(NOW) == "active"
-    assert len(outbox()) == 2
 
 
 @pytest.mark.slow

@@ -190,15 +190,6 @@ def test_papers_that_come_in_after_a_loss_are_known_as_sent(folder, outbox):
     assert len(outbox()) == 2
 
 
-def test_lost_file_is_written_again(folder):
-    run(folder)
-    file = folder / "paperboy.sent"
-    text = file.read_text()
-    file.unlink()
-    run(folder, NOW + HOUR)
-    assert file.read_text() == text
-
-
 def test_damaged_file_of_sent_papers_is_reported(folder):
     (folder / "paperboy.sent").write_text("2026-05-30 2605.00001\n<<<<<<< HEAD\n")
     with pytest.raises(CommandError, match=r"paperboy\.sent, line 2: this is not a day with ids"):
@@ -380,23 +371,6 @@ def test_arxiv_is_read_by_the_categories(folder, monkeypatch, settings, outbox, 
         assert {path.split("/")[2] for path in server.paths("/rss")} == {"cs.LG", "q-bio.NC"}
     assert len(outbox()) == 1
     assert Feedback.objects.get().paper_id == "2606.02001"
-
-
-@pytest.mark.parametrize(
-    ("categories", "sources"),
-    [
-        (["cs.LG"], ["arxiv"]),
-        (["neuroscience", "q-bio.NC"], ["arxiv", "biorxiv"]),
-        ([], ["arxiv", "huggingface"]),
-    ],
-)
-def test_only_sources_of_the_categories_are_read(categories, sources, settings):
-    settings.SOURCES = None
-    command = once.Command()
-    command.file = once_file.OnceFile(None, categories=categories)
-    assert command._sources() == sources
-    settings.SOURCES = ["medrxiv"]
-    assert command._sources() == ["medrxiv"]
 
 
 def test_zotero_is_read_with_the_key(

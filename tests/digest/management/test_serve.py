@@ -8,21 +8,16 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import urllib.parse
 import urllib.request
 from contextlib import ExitStack, closing, contextmanager
-from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.http import HttpResponse
 
-from digest.management import embedded_server
 from digest.management.commands import serve
 from digest.topics import starter_topics
-from subscriptions import tasks
 from subscriptions.models import Topic
 from tests.config.environment import ROOT
 from tests.faults.ports import free_port
@@ -48,21 +43,6 @@ def test_port_is_bound_before_setup(command, capsys, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         call_command(command, port=port)
     wait_until(lambda: is_free(port), 10)  # Somebody else may happen to have got it for a moment.
-
-
-def test_stopping_service_claims_nothing_more(monkeypatch):
-    states = []
-    service = SimpleNamespace(
-        start=lambda: None,
-        stop=lambda **in_sighandler: states.append(tasks.is_stopping()),
-        join=lambda patience: None,
-    )
-    monkeypatch.setattr(tasks, "_stopping", threading.Event())
-    for name in ("WorkController", "EmbeddedService"):
-        monkeypatch.setattr(embedded_server, name, lambda *args, **options: service)
-    with embedded_server.worker_and_beat():
-        assert not tasks.is_stopping()
-    assert set(states) == {True}
 
 
 @contextmanager
@@ -121,13 +101,6 @@ def test_serve_delivers_from_sign_up_to_digest(tmp_path, outbox):
 
 
 @pytest.mark.slow
-def test_gunicorn_refuses_odd_codecs(tmp_path):
-    command = "-m gunicorn config.wsgi --bind 127.0.0.1:{port} --no-control-socket"
-    with running(tmp_path, command) as (_, port):
-        assert refuses_odd_codecs(port)
-
-
-@pytest.mark.slow
 def test_public_service_starts_from_nothing(tmp_path):
     public = {"SITE_URL": "https://papers.example.org", "SECRET_KEY": 40 * "x"}
     account = {
@@ -165,16 +138,6 @@ def test_weak_first_password_is_refused(settings, password):
     with pytest.raises(CommandError, match=r"^ADMIN_PASSWORD: .*password"):
         serve.make_first_account(print)
     assert not User.objects.exists()
-
-
-def test_head_response_has_no_body_and_is_closed(rf):
-    closed = []
-    response = HttpResponse("a page")
-    response.close = lambda: closed.append(True)
-    app = embedded_server.without_body_for_head(lambda environ, start_response: response)
-    assert list(app(rf.head("/").environ, None)) == []
-    assert closed == [True]
-    assert list(app(rf.get("/").environ, None)) == [b"a page"]
 
 
 def is_free(port):

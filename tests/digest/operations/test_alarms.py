@@ -8,12 +8,10 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, InternalError, OperationalError, connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from digest import tasks
 from digest.models import Alarm, Coverage, Harvest
-from digest.models.locks import Lease
 from digest.operations import alarms, heartbeats, invariants
 from subscriptions.delivery import circuit_breaker
 from subscriptions.models import Letter, LetterFact
@@ -121,32 +119,7 @@ def test_new_installation_has_no_alarms(caplog):
     assert caplog.records == []
 
 
-def test_minutely_checks_skip_ended_letters():
-    """Of millions, it would take seconds."""
-    if connection.vendor != "postgresql":
-        pytest.skip("runs with the tests on PostgreSQL")
-    make.subscriber()
-    with CaptureQueriesContext(connection) as queries:
-        alarms.find(NOW, MINUTE)
-    queries = [one["sql"] for one in queries if 'FROM "subscriptions_letter"' in one["sql"]]
-    assert len(queries) >= 3
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        for sql in queries:
-            cursor.execute(f"EXPLAIN {sql}")
-            plan = "\n".join(line for (line,) in cursor.fetchall())
-            assert "letters_under_way" in plan or "subscriber_id" in plan, plan
-
-
 # ---- When each is raised
-
-
-def test_stale_tick_names_hanging_mail_server():
-    tick(6 * MINUTE)
-    for minutes in (1, 2, 3):  # An answer that takes a minute keeps nobody from ticking.
-        letter(state="transmitting", left_at=NOW - minutes * MINUTE)
-    (alarm,) = alarms.find(NOW)
-    assert "to 2 emails. If they keep waiting, run `manage.py sending stop`" in alarm.text
 
 
 @pytest.mark.parametrize("run", [tasks.watch, tasks.plan_digests, lambda: call_command("tick")])
@@ -314,38 +287,6 @@ def test_failed_webhook_is_retried_without_logging_its_url(settings, hook, caplo
         alarms.watch(NOW)
     assert len(hook.posted) == 2
     assert "secret" not in caplog.text
-
-
-def test_old_alarm_is_not_reported_to_new_webhook(settings, hook):
-    settings.ALARM_WEBHOOK = ""
-    circuit_breaker.open("auth", "it said 535", NOW)
-    alarms.watch(NOW)
-    settings.ALARM_WEBHOOK = hook.url
-    alarms.watch(NOW + MINUTE)
-    assert hook.posted == []
-
-
-def test_concurrent_processes_report_alarm_once(hook, monkeypatch):
-    class TakenAfterAnother(Lease):
-        def acquire(self):
-            monkeypatch.setattr(alarms, "Lease", Lease)
-            alarms.notify(NOW)
-            return super().acquire()
-
-    circuit_breaker.open("auth", "it said 535", NOW)
-    alarms.record(alarms.find(NOW), NOW)
-    monkeypatch.setattr(alarms, "Lease", TakenAfterAnother)
-    alarms.notify(NOW)
-    assert len(hook.posted) == 1
-
-
-def test_long_alarm_of_each_source_is_renewed():
-    for text in ("a" * 600, "b" * 600):
-        for source in ("arxiv", "huggingface"):
-            make.harvest(source, NOW - 4 * HOUR, state="failed", result=text)
-        alarms.watch(NOW)
-        assert {len(alarm.text) for alarm in Alarm.objects.standing()} == {500}
-        assert Alarm.objects.filter(text__contains=text[:9]).count() == 2
 
 
 def test_rare_and_local_alarms_survive_frequent_checks(disk_usage):

@@ -78,16 +78,6 @@ def test_later_letter_states_are_counted_until_settled():
     assert counted("letters") == {"digest failed": 1}
 
 
-def test_past_days_are_counted_while_their_rows_are_kept(settings):
-    settings.KEEP_EVENTS = settings.KEEP_HARVESTS = 9 * DAY
-    letter(make.subscriber(), NOW - 20 * DAY)
-    daily_stats.count_days(NOW)
-    assert counted("letters", TODAY - 20 * DAY) == {"digest accepted": 1}
-    old = DailyCount.objects.filter(day=TODAY - 20 * DAY).values_list("measure", flat=True)
-    assert set(old) == {"subscribers", "consents", "letters", "feedback"}
-    assert DailyCount.objects.filter(measure="facts").count() == 9
-
-
 def test_nothing_is_counted_before_anything_has_happened():
     daily_stats.count_days(NOW)
     assert set(DailyCount.objects.values_list("day", flat=True)) == {TODAY}

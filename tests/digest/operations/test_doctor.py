@@ -1,10 +1,8 @@
 """What the doctor asks of the installation itself, each with what to do about it."""
 
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from celery import Celery
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
@@ -14,8 +12,6 @@ from digest.operations import doctor, health, heartbeats
 from digest.operations.checks import CHECKS, installation, mail, service
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, NOW, SECOND, TODAY
-from tests.faults.cluster import Redis
-from tests.helpers import services
 from tests.helpers.checks import result
 from tests.helpers.data_files import cases
 from tests.servers.smtp import EXTENSIONS, MailServer
@@ -84,14 +80,6 @@ def test_dropped_secret_key_is_reported_for_a_month(settings, run):
     assert installation.secret_key(NOW + 31 * DAY) is None
     settings.SECRET_KEY_FALLBACKS = ["k" * 50]
     assert result("secret key")[0] == "ok"
-
-
-def test_topic_of_stop_words_is_reported():
-    make.topic("Graphs")
-    make.topic("Physics", query="", categories=["physics"])
-    assert result("topics")[0] == "ok"
-    make.topic("Of the", query="of the")
-    assert "find no papers: Of the." in result("topics")[1]
 
 
 def test_papers_of_a_week_ago_are_too_old():
@@ -183,23 +171,6 @@ def test_database_limits_are_reported(monkeypatch):
     grade, message = result("database")
     assert grade == "alarm"
     assert "free connections: workers without one plan and send nothing" in message
-
-
-@pytest.mark.slow
-@pytest.mark.services
-def test_redis_refusing_or_evicting_messages_is_reported(tmp_path, settings, monkeypatch):
-    """Beat is then said to be dead, which it is not."""
-    services.require("redis-server")
-    with closing(Redis(tmp_path)) as redis:
-        settings.CELERY_BROKER_URL = redis.url
-        app = Celery("full", broker=redis.url, set_as_current=False)
-        monkeypatch.setattr(installation, "current_app", app)
-        assert result("broker")[0] == "ok"
-        redis.call("CONFIG", "SET", "maxmemory", "1")
-        assert "refuses messages (command not allowed" in result("broker")[1]
-        redis.call("CONFIG", "SET", "maxmemory", "0")
-        redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        assert "evict messages" in result("broker")[1]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from digest.operations import invariants
 from digest.planning import plan
 from subscriptions import schedule
 from subscriptions.actions import signup
-from subscriptions.delivery import sweep, transitions, worker
-from subscriptions.models import Letter, LetterEvent, MimeBatch, Subscriber
+from subscriptions.delivery import transitions, worker
+from subscriptions.models import Letter, MimeBatch, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, MINUTE, NOW
 from tests.factories.planning import plan_and_send
@@ -62,19 +62,6 @@ def change(letter, **fields):
     Letter.objects.filter(pk=letter.pk).update(**fields)
 
 
-def test_invariants_hold_through_silence_and_resend():
-    letter = past_the_final_check(planned())
-    later = NOW + transitions.LEASE + MINUTE
-    sweep.sweep(later)
-    assert broken(later) == {}
-    Letter.objects.update(next_try_at=later)
-    sweep.sweep(later)
-    later += sweep.UNCERTAIN_WAIT + MINUTE
-    worker.deliver_due(lambda: later)
-    assert (make.fresh(letter).state, make.fresh(letter).repeats) == ("accepted", 1)
-    assert broken(later) == {}
-
-
 @pytest.mark.parametrize("waits_for_papers", [False, True])
 def test_late_unplanned_subscriber_is_found(settings, waits_for_papers):
     grace = timedelta(0)
@@ -86,20 +73,6 @@ def test_late_unplanned_subscriber_is_found(settings, waits_for_papers):
     late = make.subscriber()
     assert broken(NOW + grace + timedelta(minutes=29)) == {}
     assert broken(NOW + grace + timedelta(minutes=31)) == {"planned": [late.pk]}
-
-
-def test_due_subscriber_may_wait_for_resend(sent):
-    late = NOW + DAY + timedelta(minutes=31)
-    Subscriber.objects.update(next_due_at=NOW + DAY)
-    assert broken(late) == {"planned": [sent.subscriber_id]}
-    fields = {"ended_at": None, "next_try_at": late, "closes_at": late + MINUTE}
-    change(sent, state="planned", repeats=1, **fields)
-    assert "planned" not in broken(late)
-    other = make.subscriber(next_due_at=NOW + DAY)
-    assert broken(late)["planned"] == [other.pk]  # It waits for no letter of another subscriber,
-    change(beside(sent, repeats=1), closes_at=late + MINUTE)
-    change(sent, closes_at=late)
-    assert broken(late)["planned"] == [sent.subscriber_id, other.pk]  # nor for what is no digest.
 
 
 def test_subscriber_never_due_is_found_unless_paused():
@@ -169,16 +142,6 @@ def test_digests_too_soon_after_each_other_are_found(sent, next_day, monkeypatch
         assert broken(NOW + DAY).get("apart") == expected
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_undelivered_digest_needs_no_gap(sent, next_day, which):
-    change(sent, left_at=next_day.left_at - MINUTE)
-    one = [sent, next_day][which]
-    change(one, state="missed", reason="its day ended first")
-    assert "apart" not in broken(NOW + DAY)
-    change(one, repeats=1)
-    assert broken(NOW + DAY)["apart"] == [next_day.pk]
-
-
 def test_letter_without_stored_bytes_is_found():
     letter = past_the_final_check(planned())
     assert broken(NOW) == {}
@@ -205,18 +168,6 @@ def test_transmission_after_goodbye_is_found_by_its_order(sent):
     assert broken(NOW)["leavers"] == [sent.pk]
 
 
-def test_goodbye_of_an_earlier_unsubscribe_does_not_count(sent):
-    subscriber, hour = sent.subscriber, timedelta(hours=1)
-    leave(subscriber, NOW + hour)
-    fields = {"kind": "goodbye", "source": CONSENT_SOURCE, "now": NOW + 2 * hour}
-    signup.confirm(subscriber, NOW + hour, **fields)
-    make.paper("Graph networks of tomorrow", now=NOW + DAY)
-    plan_and_send(NOW + DAY)
-    leave(subscriber, NOW + hour - MINUTE)  # The clock was set back.
-    assert Letter.objects.filter(day__isnull=False, state="accepted").count() == 2
-    assert broken(NOW + hour) == {}
-
-
 def test_missing_step_is_found_unless_noted(sent):
     sent.events.get(new_state="transmitting").delete()
     assert broken(NOW) == {"steps": [sent.pk], "proofs": [sent.pk]}
@@ -225,26 +176,3 @@ def test_missing_step_is_found_unless_noted(sent):
     sent.events.filter(new_state="accepted").update(old_state="planned", note="counted")
     change(sent, attempt=0, last_reply="", frozen_at=None)
     assert broken(NOW) == {}
-
-
-def test_purged_events_break_no_invariant(sent, settings):
-    LetterEvent.objects.all().delete()
-    assert set(broken(NOW)) == {"claims", "states", "proofs"}
-    Subscriber.objects.update(next_due_at=NOW + settings.KEEP_EVENTS + DAY)
-    assert broken(NOW + settings.KEEP_EVENTS) == {}
-
-
-def test_all_slices_are_checked_with_few_examples(sent, monkeypatch):
-    for _ in range(8):
-        beside(sent, state="skipped")
-    for size in (2, 100):
-        monkeypatch.setattr(invariants, "RANGE_SIZE", size)
-        violation = next(one for one in invariants.examine(NOW) if one.name == "reasons")
-        assert (violation.count, len(violation.examples)) == (8, invariants.MAX_EXAMPLES)
-        assert violation.text.endswith(", …)")
-
-
-def test_daily_check_skips_old_letters(sent):
-    change(sent, repeats=2, created_at=NOW - 3 * DAY)
-    assert broken(NOW)["once"] == [sent.pk]
-    assert broken(NOW, NOW - invariants.RECENT) == {}

@@ -7,9 +7,7 @@ from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.db import connection
 
-from digest.indexing import index_store
 from digest.models import (
     Alarm,
     Coverage,
@@ -78,14 +76,6 @@ def test_open_letter_keeps_its_events(settings):
     assert set(LetterEvent.objects.values_list("letter", flat=True)) == {letter.pk}
 
 
-def test_open_letters_without_day_are_kept(settings):
-    subscriber = make.subscriber()
-    letter(subscriber, state="skipped", kind="confirm")
-    letter(subscriber, state="planned", kind="confirm", ended_at=None)
-    retention.purge(NOW + 2 * settings.KEEP_LETTERS)
-    assert Letter.objects.get().state == "planned"
-
-
 def test_letters_needed_for_planning_are_kept(settings):
     subscriber = make.subscriber()
     for states, kept in cases("kept_letters").items():
@@ -122,24 +112,6 @@ def test_first_row_since_moment_is_found(count):
         first = db.first_id_since(Letter, "created_at", moment)
         since = Letter.objects.filter(created_at__gte=moment)
         assert list(Letter.objects.filter(pk__gte=first)) == list(since)
-
-
-@pytest.mark.parametrize("looks", [1, 2, 3])
-def test_bisection_survives_erasure(looks):
-    """Or what came back of letters would be set aside. Erase after so many queries."""
-    letters = [letter(make.subscriber(), kind="confirm") for _ in range(3)]
-
-    def erase(execute, *query):
-        nonlocal looks
-        looks -= 1
-        answer = execute(*query)
-        if looks == 0:
-            Letter.objects.filter(pk=letters[-1].pk).delete()
-        return answer
-
-    with connection.execute_wrapper(erase):
-        first = db.first_id_since(Letter, "created_at", NOW + DAY)
-    assert not Letter.objects.filter(pk__gte=first).exists()
 
 
 # ---- Papers
@@ -194,16 +166,6 @@ def test_old_paper_is_kept_when_it_is(use, settings, monkeypatch):
     assert Paper.objects.get().pk == used_paper.pk
     for model in (Observation, PaperEvent, PaperEmbedding):
         assert model.objects.get().paper_id == used_paper.pk
-
-
-def test_deleted_papers_leave_the_index(settings):
-    old_paper = make.paper(day=TODAY - settings.KEEP_PAPERS - DAY)
-    paper = make.paper()
-    index_store.renew(NOW)
-    upkeep.purge(NOW)
-    index_store.refresh(NOW + HOUR)
-    index = index_store.current()
-    assert [index.place_of(one.pk) for one in (old_paper, paper)] == [-1, 0]
 
 
 # ---- All tables

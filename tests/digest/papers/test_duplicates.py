@@ -2,23 +2,18 @@
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
-from digest.indexing import model_store
 from digest.models import Paper, Pick
 from digest.papers import duplicates
 from digest.papers.duplicates import aliases_of
 from digest.personalization import library
-from digest.planning import explain, plan, preview
+from digest.planning import plan
 from digest.ranking.profile import Interest, Profile
 from subscriptions.delivery import worker
-from subscriptions.models import Topic
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import TOOK_OFF, crowd, observed
 from tests.helpers.data_files import cases
-from tests.helpers.tables import uses_index
 
 CASES = cases("aliases")
 
@@ -93,16 +88,6 @@ def test_same_doi_makes_aliases_across_sources(monkeypatch):
     assert len(aliases) == 4
 
 
-def test_namesakes_are_found_by_an_index():
-    earlier()
-    on_arxiv(doi="10.1/1")
-    with CaptureQueriesContext(connection) as queries:
-        aliases_of(Paper.objects.new_on(TODAY))
-    assert len(queries) == 4
-    assert all(uses_index(query["sql"], "papers_by_title") for query in queries[:2])
-    assert uses_index(queries[3]["sql"], "papers_by_doi")
-
-
 # ---- What a subscriber gets
 
 
@@ -169,42 +154,3 @@ def test_alias_new_today_gets_no_second_chance(crowd):
 
 
 # ---- What pages say
-
-
-def test_explanation_names_day_alias_was_sent():
-    someone, paper = early_subscriber(), earlier()
-    had(someone, paper)
-    on_arxiv()
-    model_store.fit(NOW)
-    answer = explain.explain(someone, ON_ARXIV, TODAY, NOW)
-    assert answer.paper.pk == ON_ARXIV
-    assert answer.pick.paper == paper
-    assert answer.pick.digest.day == TODAY - 20 * DAY
-
-
-def test_preview_contains_a_work_once():
-    earlier(3)
-    on_arxiv()
-    model_store.fit(NOW)
-    result = preview.preview_digests(GRAPHS, NOW)
-    assert [pick.paper.pk for pick in result.first_digest.picks] == [ON_ARXIV]
-    assert [pick.paper.pk for day in result.past_digests for pick in day.picks] == [EARLIER]
-
-
-def test_change_preview_omits_sent_aliases():
-    someone, paper = early_subscriber(30), earlier(30)
-    had(someone, paper, 30)
-    on_arxiv()
-    model_store.fit(NOW)
-    Topic.objects.update(name="cooking", query="cooking")
-    assert preview.compare(someone, GRAPHS, NOW).added == []
-
-
-def test_explanation_shows_first_of_two_sent_aliases():
-    someone, paper = early_subscriber(), earlier()
-    had(someone, paper)
-    other = on_arxiv(title="Another title of graph networks")
-    assert came() == {ON_ARXIV}
-    Paper.objects.filter(pk=other.pk).update(title=TITLE)
-    for paper_id in (EARLIER, ON_ARXIV):
-        assert explain.explain(someone, paper_id, TODAY, NOW).pick.paper == paper

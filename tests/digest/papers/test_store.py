@@ -8,14 +8,12 @@ from dataclasses import asdict, replace
 from datetime import date, timedelta
 
 import pytest
-from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
 from digest import samples
-from digest.indexing import index_store
-from digest.models import ArchiveFile, FittedModel, Observation, Paper, PaperEvent
+from digest.models import Observation, Paper, PaperEvent
 from digest.papers import store
 from digest.sources.records import Record
 from tests.factories.make import NOW
@@ -136,23 +134,6 @@ def test_import_reports_bad_lines_and_stores_rest(tmp_path, capsys):
     assert re.search(r"Stored in \d+\.\d s, [1-9][\d,]* papers per second\.\n", out)
 
 
-def test_import_of_known_papers_keeps_model(tmp_path, capsys):
-    path = tmp_path / "papers.jsonl"
-    path.write_text('{"title": "Bread and ovens"}\n{"title": "Ovens"}\n')
-    call_command("import_papers", path)
-    fitted = list(FittedModel.objects.values())
-    call_command("import_papers", path)
-    assert list(FittedModel.objects.values()) == fitted
-    fit, *printed = [line for line in capsys.readouterr().out.splitlines() if "anking" in line]
-    assert fit == "Fitting the ranking model …"
-    assert printed == ["Ranking model fitted on 2 papers, 1 term."] * 2
-    store.store([RECORD], now=NOW)  # As an import that was cut off.
-    default_storage.delete(ArchiveFile.objects.first().name)
-    call_command("import_papers", path)
-    assert FittedModel.objects.first().documents == 3
-    assert index_store.is_current()
-
-
 def test_import_of_unusable_file_fails(tmp_path, capsys):
     path, packed = tmp_path / "notes.txt", gzip.compress(b'{"title": "Bread"}\n' * 9)
     for octets, error in [
@@ -166,12 +147,3 @@ def test_import_of_unusable_file_fails(tmp_path, capsys):
             call_command("import_papers", str(path))
     assert "the gzip file is broken after line" in capsys.readouterr().err
     assert Paper.objects.get().title == "Bread"
-
-
-def test_import_reports_unwritable_model_folder(tmp_path, settings):
-    """As on a full disk. The papers are stored."""
-    settings.MEDIA_ROOT = "/dev/null/files"
-    (tmp_path / "papers.jsonl").write_text('{"title": "Bread", "abstract": "Of dough."}\n')
-    with pytest.raises(CommandError, match=r"^Cannot write /dev/null/files: Not a directory"):
-        call_command("import_papers", tmp_path / "papers.jsonl")
-    assert Paper.objects.count() == 1

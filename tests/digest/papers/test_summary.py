@@ -1,16 +1,10 @@
 """The sentence that says what a paper does, out of its abstract."""
 
-from datetime import date
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.letters import fragments
-from digest.letters.fragments import Density
-from digest.models import Paper, Pick
 from digest.papers.summary import MAX_LENGTH, MAX_WORDS, best_sentence, sentences
-from subscriptions.mail.byte_templates import EncodedBytes
 from tests.factories.letter_data import TEXTS
 from tests.helpers.data_files import cases
 
@@ -56,24 +50,3 @@ def test_any_summary_is_short_and_verbatim(title, pieces):
     assert len(short.split()) <= MAX_WORDS
     assert len(short) <= MAX_LENGTH
     assert short[1:].removesuffix(".") in " ".join(abstract.split())
-
-
-def test_letters_quote_sentence_for_their_reason():
-    paper = Paper(
-        id="2606.00001",
-        day=date(2026, 6, 1),
-        title="Reefs",
-        abstract=f"{WE} We prove bounds on the tides.",
-    )
-    picks = [
-        Pick(paper=paper, position=1, basis="topic", topic_name=words[0], terms=words)
-        for words in (["graph"], ["bounds", "tides"])
-    ]
-    for pick in picks:
-        pick.unsaved_folded = []
-    site = fragments.letter_site("en")
-    entries = fragments.entries(picks, Density(), site, date(2026, 6, 1), lambda paper_id: {})
-    holes = dict.fromkeys(["number", "note"], EncodedBytes())
-    rendered = [b"".join(paper.html.join(holes)).replace(b"=\r\n", b"") for paper, _ in entries]
-    assert [WE.encode() in one for one in rendered] == [True, False]
-    assert [b"We prove bounds" in one for one in rendered] == [False, True]

@@ -179,21 +179,6 @@ def test_orcid_papers_count_after_confirmation(server, papers, client):
     assert [text.splitlines()[0] for text in examples(someone)] == [ROADS, "Of asphalt & more"]
 
 
-def test_entry_removed_during_look_up_leaves_nothing(server):
-    someone = adding("2001.00001")
-    look_ups = server.look_ups()
-    ask = look_ups.find
-
-    def find(reference):
-        someone.own_topics.all().delete()
-        return ask(reference)
-
-    look_ups.find = find
-    server.arxiv["2001.00001"] = ROADS, ""
-    added_papers.read_due_papers(look_ups, lambda: NOW)
-    assert not AddedPaper.objects.exists()
-
-
 def test_muted_papers_hide_similar_ones(papers):
     make.paper("Soup", "Farmers salt soup in pots of clay, and taste it at home before dinner.")
     index_store.renew(NOW)
@@ -206,22 +191,6 @@ def test_muted_papers_hide_similar_ones(papers):
     assert [pick.paper.title for pick in Pick.objects.all()] == ["Soup"]
 
 
-def test_feedback_and_reset_leave_added_papers_alone(server, papers, client):
-    someone = adding(f"On roads | {make.about(ROADS)}", learns=False)
-    read(server)
-    client.post(address("preferences", someone), {"action": "forget_feedback"})
-    plan.plan(NOW)
-    assert Pick.objects.filter(digest__subscriber=someone, basis="added").exists()
-
-
-def test_same_added_paper_serves_several_subscribers(server):
-    server.arxiv["2001.00001"] = ROADS, "Asphalt."
-    first = adding("2001.00001")
-    read(server)
-    profiles = profiles_of([first, adding("2001.00001")])
-    assert [len(profile.follows[0].examples) for profile in profiles] == [1, 1]
-
-
 def test_unconfirmed_orcid_delays_first_digest(server, papers):
     server.orcid[ORCID] = [work(ROADS)]
     someone = adding(ORCID, kind="orcid", confirmed_at=NOW - HOUR, next_due_at=NOW)
@@ -230,20 +199,3 @@ def test_unconfirmed_orcid_delays_first_digest(server, papers):
     topic = someone.own_topics.create(name="roads", query="asphalt roads")
     someone.preferences.create(topic=topic)
     assert plan.plan(NOW).letters == 1
-
-
-def test_known_texts_do_not_wait_for_service(server):
-    adding("2001.00001")
-    adding(f"On roads | {ROADS}", email="b@example.org")
-    server.answers.append(DOWN)
-    assert read(server) == 1
-
-
-def test_deleting_an_entry_brings_no_further_look_ups(server):
-    someone = adding(*(f"2001.{n:05}" for n in range(added_papers.MAX_A_DAY)))
-    read(server)
-    someone.own_topics.all().delete()
-    topic = someone.own_topics.create(name="x", query="2002.00001", kind="paper")
-    someone.preferences.create(topic=topic)
-    read(server, NOW + HOUR)
-    assert len(server.asked) == added_papers.MAX_A_DAY

@@ -6,15 +6,11 @@ from datetime import timedelta
 import lxml.html
 import pytest
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from digest.models import Digest, Feedback, ReaderModel
 from digest.personalization import feedback
-from digest.personalization.profiles import to_interest
 from digest.planning import plan
-from digest.views.preferences import learned
 from digest.wording import reason_of
 from subscriptions.models import Letter
 from tests.factories import make
@@ -30,9 +26,8 @@ from tests.factories.feedback import (
     weights_of,
     words_of,
 )
-from tests.factories.make import DAY, NOW, SECOND, TODAY
+from tests.factories.make import NOW, SECOND, TODAY
 from tests.helpers.pages import text_of, web_copy_of
-from tests.helpers.subscriber_pages import STATES
 from tests.helpers.tables import everything
 from tests.helpers.threads import once_before
 
@@ -191,20 +186,6 @@ def test_new_feedback_replaces_old_and_repeats_are_ignored(paper, someone):
     assert everything() == before
 
 
-@pytest.mark.parametrize("state", ["active", "paused", "unsubscribed", "suppressed"])
-def test_inactive_subscribers_are_promised_no_digest(client, paper, state):
-    url = address("feedback", make.subscriber(**STATES[state]))
-    comes = state in ("active", "paused")
-    for value, promise in (
-        ("more", "future digests will reflect"),
-        ("save", "digest will tell you"),
-    ):
-        page = text_of(client.post(url, {"paper": paper.pk, "value": value}))
-        assert (promise in page) is comes
-    page = text_of(client.post(url, {"paper": paper.pk, "value": "less"}))
-    assert ("You don’t receive digests at the moment" in page) is not comes
-
-
 def test_cleared_feedback_is_unlearned(client, clock, world):
     someone = taught(subscriber(), "less", world["molecules"][0])
     assert words_of(someone)
@@ -218,15 +199,6 @@ def test_cleared_feedback_is_unlearned(client, clock, world):
     assert themes_of(someone) == themes_of(subscriber())
 
 
-def test_learned_page_is_paginated(client, someone, monkeypatch):
-    monkeypatch.setattr(learned, "FEEDBACK_PAGE", 2)
-    say(someone, "less", *[make.paper(f"Bread {number}") for number in range(3)])
-    pages = [client.get(address("learned", someone), {"page": number}) for number in (1, 2)]
-    links = [re.findall(r"Less like this: Bread \d", text_of(page)) for page in pages]
-    assert [*map(len, links), len({*links[0], *links[1]})] == [2, 1, 3]
-    assert 'rel="next" href="?page=2"' in pages[0].text
-
-
 WRONG = [{"paper": "2606.99999"}, {"paper": ""}, {"paper": "2606\0"}, {"value": "MORE"}]
 
 
@@ -237,17 +209,6 @@ def test_unknown_paper_or_value_is_rejected(client, paper, someone, sent):
     for ask in (client.post, client.get):
         assert ask(address("feedback", someone), sent).status_code == 400
     assert everything() == before
-
-
-@pytest.mark.django_db(transaction=True)
-def test_repeated_feedback_is_learned_after_interrupted_write(paper, someone):
-    def die():
-        raise SystemExit
-
-    with pytest.raises(SystemExit), once_before('"digest_readermodel"', die):
-        feedback.record(someone, paper, "more", NOW)
-    feedback.record(someone, paper, "more", NOW + SECOND)
-    assert feedback.learn(NOW + SECOND) == 1
 
 
 def test_email_and_web_copy_offer_feedback(client, outbox, someone):
@@ -276,11 +237,6 @@ def test_disliked_theme_is_rarer_in_digest(world):
     assert themes_of(someone) == "rrrrr"
 
 
-def test_saving_teaches_like_more(world):
-    one, other = (taught(subscriber(), how, world["roads"][0]) for how in ("save", "more"))
-    assert words_of(one) == words_of(other) != []
-
-
 def test_paper_like_three_liked_ones_needs_no_topic(world):
     three = make.subscriber(interests="medieval monasteries")
     taught(three, "more", *world["molecules"][:3])
@@ -302,44 +258,6 @@ def test_learned_feedback_shapes_only_its_subscribers_digest(world):
     assert [themes_of(roads), themes_of(molecules)] == ["rrrrr", "mmmmm"]
 
 
-def test_model_is_refitted_only_when_stale(world):
-    someone = taught(subscriber(), "more", world["roads"][0])
-    assert feedback.learn(NOW + DAY) == 0
-    assert feedback.learn(NOW + ReaderModel.MAX_FIT_AGE + DAY) == 1
-    assert ReaderModel.objects.get().fitted_at == NOW + ReaderModel.MAX_FIT_AGE + DAY
-    assert themes_of(someone) == "rrrrr"
-
-
-def test_learning_queries_do_not_grow_with_feedback(world):
-    counts = []
-    for papers in (1, 6):
-        for _ in range(3):
-            say(subscriber(), "more", *world["roads"][:papers])
-        with CaptureQueriesContext(connection) as queries:
-            assert feedback.learn(NOW + DAY) == 3
-        counts.append(len(queries))
-    assert counts[0] == counts[1]
-
-
-def test_only_latest_feedback_is_learned(world, monkeypatch):
-    monkeypatch.setattr(feedback, "MAX_LEARNED", 2)
-    someone = subscriber()
-    say(someone, "more", *world["molecules"][:2])
-    say(someone, "more", *world["roads"][:2], now=NOW + 5 * SECOND)
-    feedback.learn(NOW + 8 * SECOND)
-    assert ReaderModel.objects.get().liked == 2
-    assert "congest" in words_of(someone)
-    assert "atom" not in words_of(someone)
-
-
-def test_learning_survives_concurrently_deleted_paper(world):
-    gone, remaining = world["roads"][:2]
-    someone = subscriber()
-    say(someone, "more", gone, remaining)
-    with once_before('FROM "digest_paper" WHERE "digest_paper"."id" IN', gone.delete):
-        assert feedback.learn(NOW + DAY) == 1
-
-
 def test_feedback_during_fit_is_learned_next_time(world):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
@@ -355,25 +273,6 @@ def test_feedback_during_fit_is_learned_next_time(world):
     assert not ReaderModel.objects.outdated(NOW + SECOND).exists()
 
 
-def test_backdated_feedback_is_learned_after_fit(world):
-    """Its request waited for the lock, or the worker's clock is ahead of the web server's."""
-    someone = subscriber()
-    feedback.learn(NOW + 10 * SECOND)
-    say(someone, "less", world["molecules"][0], now=NOW + 9 * SECOND)
-    feedback.learn(NOW + DAY)
-    assert "atom" in words_of(someone)
-
-
-def test_papers_without_words_teach_nothing():
-    papers = [make.paper(text, text) for text in ("?", "the of and to", "")]
-    someone = subscriber()
-    for number, value in enumerate(("more", "less", "save")):
-        say(someone, value, *papers, now=NOW + number * DAY)
-        assert feedback.learn(NOW + number * DAY + 3 * SECOND) == 1
-        assert words_of(someone) == []
-    assert plan.plan(NOW).letters == 1
-
-
 def test_tick_learns_before_planning_unless_dry(world, outbox):
     someone = subscriber()
     say(someone, "more", world["roads"][0])
@@ -387,8 +286,3 @@ def test_tick_learns_before_planning_unless_dry(world, outbox):
 
 
 # ---- The profile of a subscriber: what they follow and mute, and what was learned
-
-
-def test_explicit_categories_override_category_in_query():
-    topic = make.topic("Learning", query="cs.LG", categories=["math.GT"])
-    assert to_interest(topic).categories == ("math.GT",)

@@ -67,14 +67,3 @@ def test_long_text_is_refused_unless_stored():
 def test_papers_of_long_bibliography_are_read():
     lines = [f"paper: Title {number} | {'x ' * 900}" for number in range(MAX_QUERIES)]
     assert len(interests.read("\n".join(lines))) == MAX_QUERIES
-
-
-@pytest.mark.parametrize("path", ["/", "/subscribe/"])
-def test_refused_interests_are_read_once(client, monkeypatch, path):
-    texts = []
-    read = interests.read
-    monkeypatch.setattr(interests, "read", lambda *args: texts.append(args) or read(*args))
-    for lines, email in ((MAX_QUERIES + 1, "you@example.org"), (1, "nobody")):
-        fields = {"email": email, "interests": "\n".join(f"tea{n}" for n in range(lines))}
-        assert client.post(path, fields).status_code == 400
-    assert len(texts) == 2

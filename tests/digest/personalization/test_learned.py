@@ -8,8 +8,6 @@ import pytest
 from digest.models import Feedback, ReaderModel
 from digest.personalization import feedback
 from digest.personalization.profiles import profiles_of
-from subscriptions.actions import export
-from subscriptions.models import Subscriber
 from tests.factories import make
 from tests.factories.feedback import (
     address,
@@ -23,7 +21,6 @@ from tests.factories.feedback import (
 from tests.factories.make import DAY, NOW, SECOND
 from tests.helpers.pages import text_of
 from tests.helpers.tables import everything
-from tests.helpers.threads import once_before
 
 pytestmark = pytest.mark.django_db
 
@@ -52,33 +49,6 @@ def test_removed_word_stays_removed(client, someone, clock, world):
     assert heaviest not in words_of(someone)
     someone.learns = False
     assert profiles_of([someone])[0].learned is None
-
-
-def test_learned_page_announces_each_change(client, someone):
-    url = address("learned", someone)
-    assert client.get(f"{url}?done=x").text.count('role="status"') == 0
-    for sent in ({"remove": "road"}, {"restore": "road"}, {"learning": "off"}, {"learning": "on"}):
-        page = lxml.html.fromstring(client.post(url, sent, follow=True).content)
-        (status,) = page.xpath("//main//*[@role='status']")
-        assert page.findtext(".//title").startswith(status.text)
-
-
-def test_word_removed_during_fit_stays_removed(world):
-    someone = subscriber()
-    say(someone, "more", world["roads"][0])
-    feedback.learn(NOW)
-    say(someone, "more", world["roads"][1], now=NOW + SECOND)
-    word = words_of(someone)[0]
-
-    def interrupt():
-        feedback.remove_word(someone, word)
-
-    with once_before('UPDATE "digest_readermodel"', interrupt):
-        feedback.learn(NOW + SECOND)
-    assert word not in words_of(someone)
-    feedback.learn(NOW + 3 * SECOND)
-    assert words_of(someone)
-    assert word not in words_of(someone)
 
 
 def test_restored_word_counts_again(client, someone, clock):
@@ -117,26 +87,6 @@ def test_switching_on_learns_from_stored_feedback(client, someone, clock, world)
     assert ReaderModel.objects.get().liked == 2
 
 
-def test_feedback_and_switches_affect_only_their_subscriber(someone):
-    one, before = make.subscriber(), everything()
-    assert feedback.learned_words(one) == feedback.removed_words(one) == []
-    for act in (feedback.remove_word, feedback.restore_word):
-        act(one, words_of(someone)[0])
-    for learns in (False, True):
-        feedback.set_learning(one, learns)
-    feedback.reset(one)
-    assert everything() == before
-
-
-def test_feedback_during_switching_off_is_not_learned(world):
-    someone = subscriber()
-    as_read_before = Subscriber.objects.get(pk=someone.pk)
-    feedback.set_learning(someone, False)
-    say(as_read_before, "more", world["roads"][0])
-    feedback.learn(NOW)
-    assert not ReaderModel.objects.exclude(terms=[]).exists()
-
-
 def test_reset_forgets_all_feedback(client, someone, world):
     say(someone, "save", world["roads"][1])
     feedback.remove_word(someone, words_of(someone)[0])
@@ -150,22 +100,7 @@ def test_reset_forgets_all_feedback(client, someone, world):
     assert feedback.learn(NOW + DAY) == 0
 
 
-def test_export_contains_learned_words_and_feedback(someone, world):
-    exported = export.export(someone)
-    assert dict(exported["learned"]).keys() >= {"vehicles"}
-    assert [(one["paper"], one["value"]) for one in exported["feedback"]] == [
-        (world["roads"][0].pk, "more")
-    ]
-
-
 # ---- The page of what was learned
-
-
-def test_learned_page_explains_itself_when_empty(client):
-    page = text_of(client.get(address("learned", subscriber())))
-    assert "Nothing yet. Use More, Less and Save below papers" in page
-    assert "Turn off personalization" in page
-    assert "Delete my feedback" not in page
 
 
 def test_each_feedback_has_an_undo_link(client):
@@ -177,35 +112,6 @@ def test_each_feedback_has_an_undo_link(client):
     (button,) = page.xpath("//form[.//button[text()='Undo feedback']]")
     client.post(link, dict(button.fields))
     assert not someone.feedback.exists()
-
-
-def test_learned_words_are_sorted_and_localized(client):
-    someone = make.subscriber()
-    learned = {"terms": ["a", "b", "c"], "words": ["as", "bs", "cs"], "weights": [-0.25, 0.5, 0.75]}
-    ReaderModel.objects.create(subscriber=someone, **learned)
-    page = client.get(address("learned", someone), headers={"accept-language": "de"})
-    page = lxml.html.fromstring(page.content)
-    assert [one.text for one in page.find_class("weight")] == ["+0,75", "+0,50", "−0,25"]
-    assert [one.text for one in page.find_class("word")][:3] == ["cs", "bs", "as"]
-
-
-def test_some_negative_words_are_always_shown(monkeypatch):
-    monkeypatch.setattr(feedback, "MAX_WORDS", 5)
-    monkeypatch.setattr(feedback, "MIN_NEGATIVE_WORDS", 2)
-    someone, words = make.subscriber(), [*"abcdefgh"]
-    for weights, shown in (([1] * 4 + [-1] * 4, "abcef"), ([-1] * 8, "abcde")):
-        fields = {"terms": words, "words": words, "weights": weights}
-        ReaderModel.objects.update_or_create(fields, subscriber=someone)
-        assert [word["word"] for word in feedback.learned_words(someone)] == [*shown]
-
-
-def test_preferences_summarize_what_was_learned(client, someone):
-    url = address("preferences", someone)
-    word = feedback.learned_words(someone)[0]["word"]
-    assert f"These terms raise or lower a paper: {word}" in text_of(client.get(url))
-    feedback.set_learning(someone, False)
-    assert "Personalization is off" in text_of(client.get(url))
-    assert "Nothing learned yet" in text_of(client.get(address("preferences", subscriber())))
 
 
 def test_unknown_action_or_term_changes_nothing(client, someone):

@@ -1,13 +1,9 @@
 """What is kept of it, shown, and taken out again."""
 
-from functools import partial
-
 import lxml.html
 import pytest
 from django.urls import reverse
 
-from digest import tasks
-from digest.indexing import model_store
 from digest.models import LibraryUpload, Pick, ReaderModel
 from digest.personalization import feedback
 from digest.personalization import library as personalization_library
@@ -20,10 +16,9 @@ from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.libraries import BIBTEX, address, known_to, look, paste, taught, words_of
 from tests.factories.make import DAY, NOW, TODAY
-from tests.factories.themes import MOLECULES, ROADS, others, theme
+from tests.factories.themes import MOLECULES, ROADS, theme
 from tests.helpers.data_files import cases
 from tests.helpers.tables import everything
-from tests.helpers.threads import at_once, errors_of
 
 YEARS = range(2020, 2025)
 
@@ -54,13 +49,6 @@ def test_unreadable_file_is_refused_with_export_advice(client, subscriber, text,
     part = client.post(f"{address(subscriber)}?part", {"text": text}).json()
     assert part == {"problem": error}
     assert not subscriber.library.exists()
-
-
-def test_file_parts_are_rate_limited(client, subscriber, monkeypatch):
-    monkeypatch.setattr(library, "MAX_PARTS", 2)
-    url = f"{address(subscriber)}?part"
-    parts = [client.post(url, {"text": "On soups"}).status_code for _ in range(3)]
-    assert parts == [200, 200, 429]
 
 
 def test_null_character_or_too_long_text_is_reported(client, subscriber):
@@ -110,39 +98,6 @@ def test_undo_restores_papers_displaced_by_upload(client, subscriber, monkeypatc
     assert "Last upload undone." in words_of(undo(client, subscriber))
     assert list(subscriber.library.values()) == before
     assert "Undo" not in words_of(client.get(address(subscriber)))
-
-
-def test_only_the_last_upload_is_undone(client, subscriber):
-    ids = []
-    for text in ("On all the soups", "On all the breads"):
-        paste(client, subscriber, text)
-        ids.append(LibraryUpload.objects.get().pk)
-    for pk in (ids[0], 10**30):
-        page = client.post(address(subscriber), {"undo": pk}, follow=True)
-        assert "Nothing to undo" in words_of(page)
-    assert subscriber.library.count() == 2
-
-
-def test_removed_paper_stays_removed_after_undo(client, subscriber):
-    paste(client, subscriber, "On all the soups\nOn all the breads")
-    abstracts = [
-        f"@misc{{a, title={{On all the {x}}}, abstract={{Hot.}}}}" for x in ("soups", "breads")
-    ]
-    paste(client, subscriber, "\n".join(abstracts))
-    personalization_library.remove(subscriber, subscriber.library.filter(title__contains="soup"))
-    undo(client, subscriber)
-    assert list(subscriber.library.values_list("title", "abstract")) == [("On all the breads", "")]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_concurrent_uploads_are_both_kept(subscriber):
-    add = partial(personalization_library.add, subscriber)
-    adding = [partial(add, f"On all the {what}", NOW) for what in ("soups", "pies")]
-    assert errors_of(at_once(*adding)) == []
-    assert subscriber.library.count() == 2
-    undoing = partial(personalization_library.undo, subscriber, LibraryUpload.objects.get().pk)
-    assert sorted(at_once(undoing, undoing)) == [False, True]
-    assert subscriber.library.count() == 1
 
 
 @pytest.mark.parametrize("forget", [personalization_library.forget, feedback.reset])
@@ -222,14 +177,6 @@ def test_only_latest_papers_are_kept(client, subscriber, monkeypatch):
     assert known_to(subscriber) == ["Soups of 2025", "Soups of 2024", "Soups of 2023"]
 
 
-def test_unread_entries_are_shortened_and_escaped(client):
-    bad = ["<b>x", "y" * 200, "z", "w"]
-    page = look(client, make.subscriber(), "\n".join(["On all the soups", *bad]))
-    element = lxml.html.fromstring(page.content).get_element_by_id("unread")
-    assert [one.text for one in element.iter("bdi")] == ["<b>x", "y" * 39 + "…", "z"]
-    assert element.text_content().endswith(f"4 entries could not be read: <b>x, {'y' * 39}…, z, …")
-
-
 def test_chunked_import_shows_totals(client, subscriber):
     text = "On all the soups\nsoup\nstew"
     piece = client.post(f"{address(subscriber)}?part", {"text": text}).json()
@@ -240,14 +187,6 @@ def test_chunked_import_shows_totals(client, subscriber):
     assert "8 papers found" in page
     assert "7 older papers are left out" in page
     assert "2 entries could not be read: soup, stew" in page
-
-
-def test_text_without_papers_stays_in_form(client, subscriber):
-    response = look(client, subscriber, "hello\nthere", bad=2, left=0, unread=["<b>", ""])
-    assert response.status_code == 400
-    page = lxml.html.fromstring(response.content)
-    assert page.xpath("//textarea")[0].text.strip() == "hello\nthere"
-    assert "No papers found" in page.xpath("//*[@role='alert']")[0].text
 
 
 def test_forged_requests_change_nothing(client):
@@ -274,27 +213,6 @@ def test_library_is_changed_only_by_its_subscribers_link(client, subscriber):
     assert subscriber.library.count() == 1
 
 
-def test_library_changes_enqueue_learning(client, subscriber, monkeypatch):
-    enqueued = []
-    monkeypatch.setattr(library, "enqueue", enqueued.append)
-    paste(client, subscriber, BIBTEX)
-    undo(client, subscriber)
-    client.post(address(subscriber), {"all": "forget"})
-    assert enqueued == [tasks.learn_from_feedback] * 3
-
-
-def test_removing_papers_keeps_the_page(client, subscriber, monkeypatch):
-    monkeypatch.setattr(library, "PAGE_SIZE", 2)
-    personalization_library.add(
-        subscriber, "\n".join(f"On the soups of {year}" for year in YEARS), NOW
-    )
-    page = lxml.html.fromstring(client.get(f"{address(subscriber)}?page=2").content)
-    form = page.xpath("//main//ul//form")[0]
-    answer = client.post(form.action, dict(form.fields), follow=True)
-    assert subscriber.library.count() == 4
-    assert answer.context["page"].number == 2
-
-
 # ---- What a library teaches: which new papers come, and which stay away
 
 
@@ -310,34 +228,6 @@ def test_library_brings_similar_papers_without_topics(outbox):
     assert "You follow no topic yet" not in outbox()[0].as_string()
 
 
-def library_with_all_words_removed():
-    subscriber = taught()
-    for term in ReaderModel.objects.get(subscriber=subscriber).terms:
-        feedback.remove_word(subscriber, term)
-    return subscriber
-
-
-def feedback_without_library():
-    subscriber = make.subscriber()
-    others(day=TODAY - 20 * DAY)
-    for paper in theme(MOLECULES, 0, 12, day=TODAY - 20 * DAY):
-        feedback.record(subscriber, paper, "more", NOW)
-    return subscriber
-
-
-USELESS = [partial(taught, 3), library_with_all_words_removed, feedback_without_library]
-
-
-@pytest.mark.parametrize("make_subscriber", USELESS)
-def test_trending_papers_come_without_a_useful_library(make_subscriber):
-    subscriber = make_subscriber()
-    trending = make.paper("Roads that trend", "Cars and roads.", upvotes=900)
-    model_store.fit(NOW)
-    feedback.learn(NOW)
-    plan.plan(NOW)
-    assert Pick.objects.filter(subscriber=subscriber, paper=trending).exists()
-
-
 def test_undone_upload_is_unlearned():
     subscriber = taught()
     learned = ReaderModel.objects.values("words", "weights", "liked")
@@ -349,13 +239,3 @@ def test_undone_upload_is_unlearned():
     personalization_library.undo(subscriber, LibraryUpload.objects.get().pk)
     feedback.learn(NOW)
     assert learned.get() == before
-
-
-def test_preferences_mention_the_library(client):
-    subscriber = taught(12)
-    page = words_of(client.get(tokens.preferences_url(subscriber)))
-    assert "Learned from your feedback and your library." in page
-    assert "Digests learn from the 12 papers in your library." in page
-    assert "Import your bibliography" in words_of(
-        client.get(tokens.preferences_url(make.subscriber()))
-    )

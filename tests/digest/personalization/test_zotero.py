@@ -1,19 +1,13 @@
 """A library in Zotero kept in step: connecting, reading when due, failures, and what is learned."""
 
 from functools import partial
-from math import log10
 from types import SimpleNamespace
 
 import lxml.html
 import pytest
-from django.db import connection
 
-from digest import tasks
-from digest.indexing import model_store
 from digest.models import LibraryPaper, Lock, ReaderModel, ZoteroLibrary
 from digest.personalization import feedback, library, zotero
-from digest.ranking import relevance_feedback
-from digest.views import library as page
 from subscriptions.actions import erase, export
 from subscriptions.security.encryption import decrypt
 from tests.factories import make
@@ -21,7 +15,6 @@ from tests.factories.harvests import serving
 from tests.factories.libraries import address, known_to, words_of
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers.local_web import web_of
-from tests.helpers.threads import at_once, errors_of
 from tests.servers.loopback import DOWN, USUAL, says, web_page
 from tests.servers.zotero import PATH, ZoteroServer
 
@@ -85,28 +78,6 @@ def test_changes_and_deletions_are_synchronized(someone, server):
     assert ReaderModel.objects.get().feedback_count == counter  # Nothing is learned anew.
 
 
-def test_missing_abstracts_come_from_stored_papers(subscriber, server):
-    make.paper("On noodles", "They are long.", id="2401.01234")
-    server.add(1, title="Noodles", abstractNote="", DOI="10.48550/arXiv.2401.01234")
-    server.add(2, title="On noodles", abstractNote="")
-    zotero.connect(subscriber, PATH, "", NOW)
-    read(server)
-    (row,) = subscriber.library.all()
-    assert (row.identity, row.abstract) == ("2401.01234", "They are long.")
-
-
-def test_latest_papers_are_kept_beside_uploaded_ones(subscriber, server, monkeypatch):
-    monkeypatch.setattr(zotero, "MAX_PAPERS", 30)
-    library.add(subscriber, "On all the soups", NOW)
-    for number in range(50):
-        server.add(number)
-    zotero.connect(subscriber, PATH, "", NOW)
-    read(server)
-    from_zotero = subscriber.library.exclude(zotero_key="").order_by("at")
-    assert (from_zotero.count(), from_zotero[0].title) == (30, "Soups of kind 20")
-    assert subscriber.library.filter(zotero_key="").exists()
-
-
 def test_uploaded_paper_is_not_duplicated_by_zotero(someone, server):
     library.add(someone, "Soups of kind 1\nSoups of kind 3", NOW)
     server.add(3)
@@ -155,29 +126,6 @@ def test_failed_reading_is_retried_with_backoff(someone, server):
     read(server, now)
     assert (state(someone).problem, state(someone).next_read_at) == ("", now + 6 * HOUR)
     assert len(known_to(someone)) == 2
-
-
-def test_failing_library_does_not_stop_others(someone, server, monkeypatch):
-    other, original = make.subscriber(), zotero.read
-    zotero.connect(other, PATH, "", NOW + DAY)
-    monkeypatch.setattr(
-        zotero, "read", lambda row, *a: 1 / 0 if row.subscriber == someone else original(row, *a)
-    )
-    with pytest.raises(ZeroDivisionError):
-        read(server, NOW + DAY)
-    read(server, NOW + DAY)
-    assert len(known_to(other)) == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_one_worker_reads_outside_transactions(subscriber, server):
-    zotero.connect(subscriber, PATH, "", NOW)
-    web, inside = web_of(server.source().hosts), []
-    get = web.get
-    web.get = lambda *args, **more: inside.append(connection.in_atomic_block) or get(*args, **more)
-    reading = partial(zotero.read_libraries, server.source(), web, lambda: NOW)
-    assert errors_of(at_once(reading, reading)) == []
-    assert inside == [False]
 
 
 @pytest.mark.parametrize(
@@ -304,30 +252,4 @@ def test_collection_is_kept_in_step_until_it_is_deleted(client, subscriber, serv
     assert known_to(subscriber) == []
 
 
-def test_reads_on_request_are_rate_limited(client, monkeypatch):
-    enqueued = []
-    monkeypatch.setattr(page, "enqueue", enqueued.append)
-    one, other = make.subscriber(), make.subscriber()
-    statuses = [post(client, whose, zotero=PATH).status_code for whose in [one] * 11 + [other]]
-    assert statuses == [200] * 10 + [429, 200]
-    assert enqueued == [tasks.read_zotero_libraries] * 11
-
-
 # ---- What is learned
-
-
-def test_latest_zotero_papers_weigh_most(subscriber, server, monkeypatch):
-    for number in range(10):
-        server.add(number)
-    zotero.connect(subscriber, PATH, "", NOW)
-    read(server)
-    library.add(subscriber, "On all the soups", NOW)
-    model_store.fit(NOW)
-    given = []
-    monkeypatch.setattr(relevance_feedback, "learn", lambda *args: given.append(args) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        feedback.learn(NOW)
-    titles = subscriber.library.values_list("title", flat=True)
-    share_of = dict(zip(titles, given[0][-1], strict=True))
-    assert share_of["On all the soups"] == share_of["Soups of kind 9"] == 1
-    assert share_of["Soups of kind 0"] == pytest.approx(1 / (1 + log10(10)))

@@ -1,14 +1,12 @@
 """Subscribers ask why a paper is, or is not, in their digest."""
 
 import pytest
-from django.template.loader import render_to_string
 from django.urls import reverse
 
-from digest.indexing import candidate_windows, index_store, model_store
-from digest.models import Paper, Pick
+from digest.indexing import candidate_windows, model_store
+from digest.models import Pick
 from digest.personalization import feedback
-from digest.planning import explain, plan
-from digest.ranking.diagnosis import Diagnosis
+from digest.planning import plan
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.explanations import (
@@ -20,8 +18,7 @@ from tests.factories.explanations import (
     token_of,
 )
 from tests.factories.make import DAY, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, count_as_sent, crowd, older, past_digest
-from tests.helpers.subscriber_pages import STATES
+from tests.factories.planning import TOOK_OFF, crowd, older
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
@@ -66,31 +63,6 @@ def test_unknown_paper_stays_in_field_and_links_to_search(client):
 
 
 # ---- Papers of the next digest
-
-
-def test_trend_rank_is_shown_without_topics(client):
-    background_papers(3, upvotes=1)
-    hot = make.paper("Graph networks of roads", upvotes=90)
-    explanation = explained(client, hot, interests="", size=2)
-    assert explanation.startswith("Due in your next digest at #1 of 4")
-
-
-def test_unindexed_paper_is_judged_by_its_text(client):
-    index_store.renew(NOW)
-    make.paper("Graph networks")
-    Paper.objects.filter(title="Cooking rice 1").update(
-        title="Graph networks", changed_at=NOW + DAY
-    )
-    for one in Paper.objects.filter(title="Graph networks"):
-        assert answer(client, subscriber(), one).startswith("Due in your next digest")
-
-
-@pytest.mark.parametrize("state", sorted(STATES.keys() - {"active"}))
-def test_inactive_subscriber_is_told_so_first(client, state):
-    explanation = explained(client, make.paper("Graph networks of roads"), **STATES[state])
-    assert explanation.startswith(
-        "You don’t receive digests at the moment. If you did: Due in your next digest"
-    )
 
 
 def test_second_chance_and_paper_it_displaces_are_explained(client):
@@ -193,52 +165,13 @@ def test_disliked_paper_is_explained(client):
     assert answer(client, someone, paper).startswith("Lowered by your feedback.")
 
 
-@pytest.mark.parametrize("has_archive", [True, False])
-def test_withdrawn_paper_is_explained_and_not_ranked(client, has_archive):
-    paper, someone = make.paper("Graph networks of roads", is_withdrawn=True), subscriber()
-    model_store.fit(NOW)
-    if has_archive:
-        assert index_store.write(NOW)
-    assert plan.preview(someone, TODAY, NOW)[1] == []
-    assert "Withdrawn. The authors have withdrawn this paper." in answer(client, someone, paper)
-
-
-def test_paper_possibly_sent_before_restore_is_explained_as_sent():
-    paper, someone = make.paper("Graph networks of roads"), subscriber()
-    model_store.fit(NOW)
-    count_as_sent(past_digest(someone, paper.day))
-    assert explain.explain(someone, paper.pk, TODAY, NOW).diagnosis == Diagnosis("seen")
-
-
 def test_old_paper_is_explained_with_its_day(client):
     explanation = explained(client, make.paper("Graph networks", day=TODAY - 8 * DAY))
     assert explanation.startswith("Not new. It was announced on 24 May 2026.")
     assert "the last 7 days" in explanation
 
 
-def test_paper_announced_before_last_digest_is_explained():
-    someone = subscriber()
-    past_digest(someone, TODAY - DAY)
-    age = 2 * DAY
-    paper = make.paper("Graph networks", day=TODAY - age, came_in_at=NOW - age)
-    model_store.fit(NOW)
-    diagnosis = explain.explain(someone, paper.pk, TODAY, NOW).diagnosis
-    answer = {"paper": paper, "is_new": True, "diagnosis": diagnosis}
-    page = render_to_string("digest/why.html", {"token": "x", "answer": answer})
-    assert "Announced before your last digest." in page
-
-
 # ---- The cost of a question
-
-
-def test_explaining_needs_few_queries(client, django_assert_max_num_queries):
-    background_papers(14)
-    someone = subscriber(interests="rice", size=20)
-    plan.plan(NOW)
-    paper = make.paper("More rice", "Rice and water in pot 15.")
-    ask(client, someone, paper.pk)
-    with django_assert_max_num_queries(25):
-        assert answer(client, someone, paper).startswith("Due in your next digest")
 
 
 def test_explaining_writes_nothing(client, alike):
@@ -252,17 +185,6 @@ def test_explaining_writes_nothing(client, alike):
         unready = "The ranking isn’t ready yet"
         assert answer(client, someone, alike[0]).startswith(unready) != is_ready
         model_store.fit(NOW)
-
-
-def test_page_marks_words_and_offers_feedback(client):
-    paper = make.paper("Contrastive graph networks of molecules", ABSTRACT)
-    someone = subscriber()
-    plan_and_send()
-    page = client.get(reverse("why", args=[token_of(someone)]), {"paper": paper.pk})
-    assert "<mark>graph</mark> <mark>networks</mark>" in page.text
-    assert "Estimated probability that it is about your interests" in page.text
-    assert "100%" not in page.text
-    assert all(f'name="value" value="{value}"' in page.text for value in ("more", "less", "save"))
 
 
 def test_button_adds_similar_papers_as_interest(client):

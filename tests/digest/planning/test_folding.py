@@ -6,7 +6,6 @@ import lxml.html
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
-from django.urls import reverse
 
 from digest.models import Digest, Paper, Pick
 from digest.planning import plan
@@ -85,28 +84,6 @@ def test_letter_and_web_copy_show_relative_below_leader(client, alike, others, o
     assert broken(NOW) == {}
 
 
-@pytest.mark.parametrize("is_planned", [False, True])
-def test_terminal_shows_relative_below_leader(alike, others, capsys, is_planned):
-    someone = subscriber()
-    if is_planned:
-        plan.plan(NOW)
-    call_command("digest", someone.email)
-    output = capsys.readouterr().out
-    assert "3 of 10 new papers picked" in output
-    entry = output.partition(f". {LEADER}\n")[2]
-    assert f"     similar: {RELATIVE}\n" in entry.partition("\n\n")[0]
-
-
-def test_panel_shows_relative_below_leader(panel, alike, others):
-    planned()
-    url = reverse("admin:digest_digest_change", args=[Digest.objects.get().pk])
-    (inline,) = panel.get(url).context["inline_admin_formsets"]
-    picks = [form.instance for form in inline.formset.forms]
-    place = next(n for n, pick in enumerate(picks) if pick.leader is not None)
-    assert picks[place - 1] == picks[place].leader
-    assert [pick.position for pick in picks if pick.leader is None] == [1, 2, 3]
-
-
 def test_relative_comes_alone_after_sent_leader(alike):
     relative = alike[1]
     early = subscriber()
@@ -118,21 +95,3 @@ def test_relative_comes_alone_after_sent_leader(alike):
     (again,) = Pick.objects.filter(subscriber=early, digest__day=TODAY + DAY)
     assert (again.paper, again.position) == (relative, 1)
     assert Pick.objects.filter(subscriber=fresh).count() == 2
-
-
-@pytest.fixture
-def many(alike):
-    """Four more papers on the idea of the two."""
-    numbers = ("ten", "twelve", "seven", "six")
-    more = [make.paper(f"{LEADER}, {n}", ABSTRACT.replace("eleven", n)) for n in numbers]
-    return [*alike, *more]
-
-
-def test_many_relatives_are_counted(many, outbox):
-    subscriber()
-    call_command("tick")
-    assert Pick.objects.leading().get().paper == many[0]
-    assert Pick.objects.count() == 6
-    html = words(outbox()[0].get_body(["html"]).get_content())
-    assert "And 5 on the same idea: " in html
-    assert "and 3 more" in html

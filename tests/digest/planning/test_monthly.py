@@ -86,14 +86,6 @@ def test_pause_moves_only_the_digest_of_its_month(until):
     assert next_due(one) == at(date(2026, 8, 1), 7)
 
 
-def test_a_machine_that_was_asleep_sends_the_digest_later():
-    one = monthly(weekdays=MONDAYS, next_due_at=at(MONDAY, 7))
-    for late, due in ((MONDAY + 2 * DAY, MONDAY + 7 * DAY), (MONDAY + 8 * DAY, date(2026, 8, 3))):
-        tick(at(late, 0))
-        assert next_due(one) == at(due, 7)
-    assert (days_of(one, "missed"), days_of(one)) == ([MONDAY], [MONDAY + 7 * DAY])
-
-
 def test_digest_moves_to_the_last_day_of_a_sleep():
     one = monthly()
     tick(at(TODAY + 3 * DAY, 7))

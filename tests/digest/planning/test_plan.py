@@ -1,29 +1,22 @@
 """What is written down for those who are due, once, whatever happens meanwhile."""
 
-import uuid
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from unittest.mock import Mock
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
-from django.test.utils import CaptureQueriesContext
 
-from digest.indexing import model_store
-from digest.indexing.candidate_windows import announced
 from digest.models import Digest, Lock, Pick
 from digest.models.locks import Lease
 from digest.planning import plan as planning
-from digest.planning import selection, spacing
-from digest.planning.due import DueSubscriber
+from digest.planning import spacing
 from subscriptions import schedule
 from subscriptions.actions import preferences, signup
 from subscriptions.delivery import queue, suppress
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
-from tests.factories.planning import digests, papers_about, plan_and_send, ranked
+from tests.factories.planning import digests, plan_and_send, ranked
 from tests.factories.simulation import subscriber
 from tests.helpers.data_files import cases
 from tests.helpers.threads import at_once
@@ -33,15 +26,6 @@ from tests.subscriptions.delivery.worker.held_locks import another_session, on_p
 CASES = cases("sqlite_statistics")
 
 pytestmark = pytest.mark.django_db
-
-
-def test_delivery_begins_after_each_batch(monkeypatch):
-    monkeypatch.setattr(planning, "BATCH", 1)
-    for _ in range(3):
-        make.subscriber()
-    saved = []
-    planning.plan(NOW, on_saved=lambda: saved.append(Letter.objects.count()))
-    assert saved == [1, 2, 3]
 
 
 def test_day_without_papers_is_skipped_unless_the_subscriber_wants_an_email(outbox):
@@ -61,30 +45,6 @@ def test_day_without_papers_is_skipped_unless_the_subscriber_wants_an_email(outb
         text = " ".join(part.get_content().split())
         assert "1 new paper today, but it doesn’t match your interests." in text
     assert "/digests/" not in message.as_string()
-
-
-def test_sqlite_reads_sent_papers_by_subscriber_after_analyze():
-    """Each paper would be sought for each subscriber, once an operator has let it ANALYZE."""
-    if connection.vendor != "sqlite":
-        pytest.skip("runs with the tests on SQLite")
-    papers_about("graphs", 3)
-    window = announced(model_store.current(NOW), TODAY)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-        cursor.execute("DELETE FROM sqlite_stat1")
-        cursor.executemany(
-            "INSERT INTO sqlite_stat1 VALUES (%s, %s, %s)", CASES["month_of_5_000_subscribers"]
-        )
-        cursor.execute("ANALYZE sqlite_schema")  # They are read again.
-        with CaptureQueriesContext(connection) as queries:
-            dues = [DueSubscriber(Subscriber(pk=number), TODAY) for number in range(2_000)]
-            selection._exclude(dues, window, (), TODAY)
-        query_plans = ""
-        for query in queries:
-            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            query_plans += str(cursor.fetchall())
-    assert "digest_paper_day" not in query_plans
-    assert "(subscriber_id=? AND day>?)" in query_plans  # However long their histories are.
 
 
 ENDS = [
@@ -177,16 +137,6 @@ def test_first_digest_gap_applies_only_after_confirmation(confirmed_at, apart):
 # ---- Two who plan at once: one has the lease, and no day is written down twice
 
 
-def test_planner_releases_lease_after_error(monkeypatch):
-    subscriber()
-    with monkeypatch.context() as patch:
-        patch.setattr(planning, "rank_due", Mock(side_effect=OSError("cut")))
-        with pytest.raises(OSError, match="cut"):
-            planning.plan(NOW)
-    assert planning.plan(NOW).letters == 1
-    assert Lock.objects.get(source="planning 0").holder is None
-
-
 @pytest.mark.parametrize(("remaining", "planned"), [(DAY, 2), (-HOUR, 4)])
 def test_planner_skips_parts_until_others_leases_expire(settings, remaining, planned):
     settings.PLANNERS = 2
@@ -194,14 +144,6 @@ def test_planner_skips_parts_until_others_leases_expire(settings, remaining, pla
         subscriber()
     assert Lease("planning 1", remaining).acquire()
     assert planning.plan(NOW).letters == planned
-
-
-def test_planner_stops_after_losing_lease(monkeypatch):
-    monkeypatch.setattr(planning, "BATCH", 2)
-    for _ in range(3):
-        subscriber()
-    overtake = partial(Lock.objects.update, holder=uuid.uuid4())
-    assert planning.plan(NOW, on_saved=overtake).letters == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -8,11 +8,8 @@ from digest.models import Digest, Paper
 from digest.personalization.profiles import profile_for, profiles_of
 from digest.planning import plan, preview
 from digest.ranking.profile import Interest, Profile
-from digest.ranking.ranking import Choice
 from digest.wording import reason_of
-from subscriptions.actions import preferences
 from subscriptions.actions.preferences import TopicSelection
-from subscriptions.models import Topic
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, NOW, TODAY
 from tests.factories.planning import past_digest
@@ -40,17 +37,6 @@ def world(days=15, a_day=4):
 
 def following(*queries, size=10):
     return profile_for(TopicSelection(interests=list(queries)), size)
-
-
-def test_window_has_newest_papers_up_to_limit(monkeypatch):
-    monkeypatch.setattr(candidate_windows, "MAX_PAPERS", 3)
-    days = 2, 0, 1, 3, 4
-    papers = {ago: make.paper(day=TODAY - ago * DAY, came_in_at=NOW - ago * DAY) for ago in days}
-    model_store.fit(NOW)
-    newest = [papers[ago].pk for ago in (2, 1, 0)]
-    for length in (0, 7):  # For a first digest, and for others.
-        window = candidate_windows.for_digests(model_store.in_use(), TODAY, length)
-        assert list(window.papers.ids) == newest
 
 
 def test_first_preview_equals_first_digest():
@@ -102,15 +88,6 @@ def remember(subscriber, day, papers):
         )
 
 
-def test_a_day_without_anything_new_is_empty():
-    make.paper("Graph networks", day=TODAY - 7 * DAY)
-    model_store.fit(NOW)
-    result = preview.preview_digests(following("graph"), NOW)
-    assert [len(day.picks) for day in result.past_digests] == [0] * 6 + [1]
-    assert [day.considered for day in result.past_digests] == [0] * 6 + [1]
-    assert len(result.first_digest.picks) == 1
-
-
 def test_near_misses_are_shown_where_nothing_matches():
     world()
     near = preview.preview_digests(following("graph networks of wine"), NOW).near_misses
@@ -141,45 +118,6 @@ def test_change_is_shown_as_added_and_removed_papers():
 
     assert difference("quantum") == [{"quantum"}, {"robot"}]
     assert difference("robot") == [set(), set()]
-
-
-def test_concurrently_deleted_paper_is_omitted():
-    choices = [Choice(pk, 0.5, "topic") for pk in ("deleted", make.paper().pk)]
-    day = preview.PreviewDay(TODAY, 2, choices)
-    preview.add_picks(day)
-    assert [(pick.paper_id, pick.position) for pick in day.picks] == [(choices[1].paper, 1)]
-
-
-def test_long_line_is_named_as_when_saved():
-    subscriber = make.subscriber()
-    wishes = TopicSelection(interests=["graph networks " * 20 + "end"])
-    preferences.change(subscriber, wishes, {}, now=NOW)
-    assert profile_for(wishes, 10, subscriber) == profiles_of([subscriber])[0]
-
-
-def test_comparison_omits_only_papers_sent_before_these_days():
-    world()
-    before = TODAY - 7 * DAY
-    robots = Paper.objects.filter(abstract__contains="robot", day__lte=TODAY)
-    for papers, is_hidden in ((robots.filter(day__lt=before), True), (robots.none(), False)):
-        one = make.subscriber(interests="graph")
-        remember(one, TODAY - 8 * DAY, papers)
-        remember(one, TODAY - DAY, robots.filter(day__gte=before))
-        changed = profile_for(TopicSelection(interests=["robot"]), 10, one)
-        added = {pick.paper for pick in preview.compare(one, changed, NOW).added}
-        assert added & {*robots.filter(day__gte=before)}
-        assert added.isdisjoint(robots.filter(day__lt=before)) == is_hidden
-
-
-def test_mute_wins_over_follow():
-    topic = make.topic("graph")
-    profile = profile_for(
-        TopicSelection(follow=[topic], mute=[topic], interests=["a"], muted_interests=["a", "b"]),
-        10,
-    )
-    assert profile.follows == ()
-    assert [one.name for one in profile.mutes] == ["graph", "a", "b"]
-    assert Topic.objects.count() == 1
 
 
 def test_profile_is_truncated_by_word_count():

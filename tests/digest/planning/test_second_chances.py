@@ -3,19 +3,15 @@
 import lxml.html
 import pytest
 
-from digest.indexing import candidate_windows, model_store
+from digest.indexing import candidate_windows
 from digest.models import Digest, Observation, Paper, Pick
-from digest.papers import store
-from digest.personalization import feedback
 from digest.planning import plan as planning
-from digest.sources.records import Record
 from digest.wording import reason_of
 from subscriptions.delivery import worker
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
 from tests.factories.planning import (
     TOOK_OFF,
-    count_as_sent,
     crowd,
     observed,
     older,
@@ -89,18 +85,6 @@ def test_second_chance_needs_matching_category_or_no_topics(interests, why):
     assert [why for title, why in digest_of(someone) if title == "Bread"] == why
 
 
-def test_second_chance_follows_liked_papers():
-    abstract = make.about("trout, which spawn in rivers")
-    older("Trout in winter", TOOK_OFF, abstract=abstract)
-    someone = make.subscriber(interests=AUTHOR)
-    for season in ("spring", "summer", "autumn"):
-        paper = make.paper(f"Trout in {season}", abstract, day=TODAY - 70 * DAY)
-        feedback.record(someone, paper, "more", NOW)
-    feedback.learn(NOW)
-    plan()
-    assert digest_of(someone) == [("Trout in winter", TAKEN_OFF)]
-
-
 def test_sent_paper_gets_no_second_chance():
     paper, someone = older("Graph networks of roads", TOOK_OFF), subscriber()
     make.paper("Notes", authors=["Emmy Noether"])
@@ -108,17 +92,6 @@ def test_sent_paper_gets_no_second_chance():
     digest = past_digest(someone, TODAY - 19 * DAY)
     digest.picks.create(subscriber=someone, paper=paper, position=1, score=1, basis="topic")
     assert bases_of(someone) == []
-
-
-@pytest.mark.parametrize(("until", "comes"), [(20, False), (21, True)])
-def test_paper_possibly_sent_before_restore_is_not_resent(until, comes):
-    older("Graph networks of roads", TOOK_OFF, age=20)
-    someone = subscriber()
-    recovered_day = TODAY - until * DAY
-    count_as_sent(past_digest(someone, recovered_day))
-    past_digest(someone, TODAY - DAY)
-    plan()
-    assert Pick.objects.filter(basis="second").exists() == comes
 
 
 def test_muted_paper_gets_no_second_chance():
@@ -164,29 +137,9 @@ def test_second_chance_has_an_age_window():
         assert bases_of(someone) == bases, age
 
 
-def test_first_observation_is_no_take_off():
-    fields = {"day": TODAY - 20 * DAY, "upvotes": 300}
-    record = Record(id="2605.00001", title="Graph networks of roads", **fields)
-    store.store([record], now=NOW, source="huggingface")
-    someone = subscriber()
-    plan()
-    assert digest_of(someone) == []
-
-
 def test_second_chance_waits_for_new_papers():
     someone = subscriber()
     older("Graph networks of roads", TOOK_OFF)
     past_digest(someone, TODAY - DAY)
     planning.plan(NOW)
     assert someone.letters.get(day=TODAY).reason == "nothing to say"
-
-
-def test_new_observations_are_seen_at_once():
-    paper = older("Graph networks of roads", {-9: 5})
-    model_store.fit(NOW)
-    make.paper("Notes", authors=["Emmy Noether"])
-    someone = subscriber()
-    assert len(planning.preview(someone, TODAY, NOW)[1]) == 1
-    observed(paper, {-1: 300})
-    Paper.objects.filter(pk=paper.pk).update(upvotes=300)
-    assert reason_of(planning.preview(someone, TODAY, NOW)[1][1]) == SECOND[1]

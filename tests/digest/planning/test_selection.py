@@ -7,7 +7,6 @@ from digest.papers import store
 from digest.planning import plan
 from digest.sources.records import Record
 from digest.wording import reason_of
-from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.explanations import background_papers
@@ -100,13 +99,6 @@ def test_missed_papers_and_near_misses_follow_new(groups, outbox, client):
         assert [part.index(said) for said in order] == sorted(part.index(said) for said in order)
 
 
-def test_nothing_is_sent_without_new_papers(groups):
-    Paper.objects.filter(title="Graph networks of roads").delete()
-    plan.plan(LATER)
-    assert Letter.objects.get(day=LATER.date()).reason == "nothing to say"
-    assert not Pick.objects.exists()
-
-
 def test_near_misses_come_only_on_request(groups, client):
     address = tokens.preferences_url(groups)
     assert client.post(address, {"near": "perhaps"}).status_code == 400
@@ -132,16 +124,6 @@ def test_digest_has_matching_papers_with_reasons():
     assert (pick.basis, pick.topic_name) == ("topic", "graph neural networks")
     assert pick.terms == ["graph neural networks"]
     assert titles(empty) == []
-
-
-@pytest.mark.parametrize("texts", [[], [""], ["the of and to"], ["$$$ ### 123"], ["…"]])
-def test_corpus_without_words_is_planned(texts):
-    for number in range(3):
-        for text in texts:
-            make.paper(text or "?", text, day=TODAY - number * DAY)
-    for interests in ("graphs", "the of", ""):
-        make.subscriber(interests=interests)
-    assert plan.plan(NOW).letters == 3
 
 
 def test_trending_papers_come_without_topics():

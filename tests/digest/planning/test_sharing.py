@@ -20,7 +20,7 @@ from subscriptions.models import Subscriber
 from tests.factories import make
 from tests.factories.feedback import say
 from tests.factories.make import DAY, HOUR, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, count_as_sent, crowd, older, plan_and_send, ranked
+from tests.factories.planning import plan_and_send, ranked
 from tests.helpers.pages import text_of, web_copy_of
 
 pytestmark = pytest.mark.django_db
@@ -77,10 +77,6 @@ def titles(picks):
     return [pick.paper.title for pick in picks]
 
 
-def shared_with(subscriber, day=0):
-    return titles(picks_of(subscriber, day, group="shared"))
-
-
 # ---- The digest of a group
 
 
@@ -106,17 +102,6 @@ def test_merged_lists_fold_papers_on_one_idea():
     assert [(one.paper, {*one.relatives}, one.topic) for one in merged] == [
         (2, {0, 1}, "mine"),
         (3, set(), "mine"),
-    ]
-
-
-def test_a_group_gets_no_second_chances(lab):
-    crowd()
-    older("graph networks of roads", TOOK_OFF)
-    papers(0, 1)
-    dues = ranked(members_of(lab)[0], lab.mailing_list)
-    assert [[choice.basis for choice in due.papers] for due in dues] == [
-        ["topic", "second"],
-        ["topic"] * 4,
     ]
 
 
@@ -251,16 +236,6 @@ def test_shared_papers_are_limited_and_the_rest_follows(lab):
     assert shared.difference(member.picks.values("paper")).count() == 0
 
 
-@pytest.mark.parametrize(("days", "count"), [(6, 4), (7, 0)])
-def test_papers_older_than_a_week_are_not_shared(lab, days, count):
-    send_day()
-    member = members_of(lab)[0]
-    papers(days, 1, THEMES[:1])
-    member.next_due_at = NOW + days * DAY
-    (due,) = ranked(member, now=member.next_due_at)
-    assert [choice.group for choice in due.papers].count("shared") == count
-
-
 # ---- Recommendations
 
 
@@ -327,25 +302,6 @@ def test_former_sender_is_not_named(lab, pair, is_planned, end):
     assert reasons == ["Recommended by a colleague", "Recommended by Bob: “Hot”"]
 
 
-def test_paper_possibly_in_lost_digest_is_not_shared(lab, pair):
-    plan_and_send(NOW)
-    paper = old_paper()
-    digest = pair[1].digests.get()
-    count_as_sent(digest)
-    digest.picks.all().delete()
-    recommend(*pair, paper)
-    send_day(1)
-    assert picks_of(pair[1], 1)
-    assert paper.title not in shared_with(pair[1], 1)
-
-
-def test_pending_recommendation_is_explained(lab, pair, client):
-    paper = old_paper()
-    recommend(*pair, paper)
-    model_store.fit(NOW)
-    assert explain.explain(pair[1], paper.pk, TODAY, NOW).diagnosis.outcome == "shared"
-
-
 # ---- Costs
 
 
@@ -353,18 +309,3 @@ def queries_of(*subscribers, now=NOW):
     with CaptureQueriesContext(connection) as queries:
         ranked(*subscribers, now=now)
     return len(queries)
-
-
-def test_queries_do_not_grow_with_groups(lab):
-    few = [*members_of(lab), lab.mailing_list]
-    many = [make.subscriber(interests="graph networks") for _ in range(9)]
-    for n in range(3):
-        recipients = {name: make.subscriber() for name in ("channel", "mailing_list")}
-        group_of(many[3 * n : 3 * n + 3], **recipients)
-        many += recipients.values()
-    send_day()
-    papers(1)
-    for someone in [few, many]:
-        recommend(*someone[:2], old_paper())
-    queries_of(*few, now=NOW + DAY)
-    assert queries_of(*few, now=NOW + DAY) == queries_of(*few, *many, now=NOW + DAY) <= 24

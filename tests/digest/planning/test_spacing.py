@@ -8,13 +8,12 @@ from django.db import connection, transaction
 
 from digest.models import Pick
 from digest.operations import invariants
-from digest.planning import plan, spacing
-from digest.planning.due import due_of
+from digest.planning import plan
 from subscriptions import schedule
 from subscriptions.actions import preferences
-from subscriptions.delivery import circuit_breaker, queue, transitions, worker
+from subscriptions.delivery import queue, transitions, worker
 from tests.factories import make
-from tests.factories.make import DAY, HOUR, MINUTE, NOW, TODAY, YESTERDAY
+from tests.factories.make import DAY, HOUR, MINUTE, TODAY, YESTERDAY
 from tests.factories.simulation import arrivals, at, had, subscriber, tick
 from tests.helpers.threads import uncommitted
 
@@ -26,14 +25,6 @@ def planned_yesterday(hour, **fields):
     one = subscriber(hour=hour, next_due_at=at(YESTERDAY, hour), **fields)
     plan.plan(at(YESTERDAY, hour))
     return one
-
-
-def test_overdue_digests_are_counted_from_resumption():
-    subscriber(next_due_at=NOW)
-    circuit_breaker.stop("Ada", NOW - HOUR)
-    circuit_breaker.resume("Ada", NOW + HOUR)
-    assert not invariants.overdue(NOW + 74 * MINUTE, 15 * MINUTE).exists()
-    assert invariants.overdue(NOW + 75 * MINUTE, 15 * MINUTE).exists()
 
 
 def test_unsent_digest_gives_papers_to_next_one():
@@ -94,25 +85,6 @@ def test_final_check_at_day_end_is_seen_by_planner(monkeypatch):
         assert plan.plan(closes_at).letters == 0
     assert one.letters.get().state == "transmitting"
     assert make.fresh(one).next_due_at == moment + schedule.MIN_GAP
-
-
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite holds no rows")
-@pytest.mark.django_db(transaction=True)
-def test_planner_waits_for_locked_letter():
-    one = planned_yesterday(0)
-    thread, commit = uncommitted(lambda: one.letters.select_for_update().get())
-    assert plan.plan(at(TODAY, 0)).letters == 0
-    commit.set()
-    thread.join()
-    assert plan.plan(at(TODAY, 0)).letters == 1
-
-
-def test_planner_with_stale_reads_cancels_nothing():
-    one = subscriber(hour=0, next_due_at=at(TODAY, 0))
-    read_before = due_of(one, at(TODAY, 1))
-    plan.plan(at(TODAY, 0))
-    spacing.due_after_gap([read_before], at(TODAY, 1))
-    assert [letter.state for letter in one.letters.all()] == ["planned"]
 
 
 @pytest.mark.parametrize("state", ["planned", "missed"])
@@ -188,15 +160,6 @@ def test_each_date_has_one_digest_when_clocks_change(zone, hour, night, moments)
 
 
 # ---- Clocks that jump
-
-
-def test_planner_with_fast_clock_sends_nothing_early():
-    one = had(YESTERDAY, at(YESTERDAY, 7), hour=7)
-    plan.plan(at(TODAY, 7))  # By the database's clock, it is 06:50.
-    assert worker.deliver_due(lambda: at(TODAY, 6, 50))["accepted"] == 0
-    assert one.letters.get(day=TODAY).state == "planned"
-    tick(at(TODAY, 7))
-    assert arrivals()[-1] == (TODAY, at(TODAY, 7))
 
 
 JUMPS = {"back": [7, 5, 6, 7, 8], "a day ahead": [7, 32, *range(7, 77)]}

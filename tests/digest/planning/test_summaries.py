@@ -5,12 +5,12 @@ import json
 import lxml.html
 import pytest
 
-from digest.models import Paper, Summary
+from digest.models import Summary
 from digest.papers import summaries as written
 from digest.planning import plan, summaries
 from digest.views import feeds
 from subscriptions.delivery import worker
-from subscriptions.models import Letter, Subscriber
+from subscriptions.models import Letter
 from subscriptions.security import api_tokens, tokens
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND, TODAY
@@ -110,14 +110,6 @@ def test_failed_call_is_repeated_but_no_refused_answer(language_model):
     assert (row.calls, row.text, row.refused) == (2, "", "not the JSON that was asked for")
 
 
-def test_email_that_waits_for_its_provider_waits_on(language_model):
-    make_subscribers("de")
-    plan.plan(NOW)
-    Letter.objects.update(next_try_at=NOW + 5 * MINUTE)
-    assert not summaries.write_due(lambda: NOW + 3 * MINUTE)
-    assert Letter.objects.get().next_try_at == NOW + 5 * MINUTE
-
-
 def test_calls_a_day_are_limited_and_counted(language_model, settings, panel):
     settings.LLM_CALLS_A_DAY = 5
     make_subscribers("de", papers=8)
@@ -152,20 +144,6 @@ def test_email_does_not_wait_close_to_its_deadline(language_model):
     assert Letter.objects.due(late).exists()
 
 
-def test_nothing_is_shown_or_queried_without_the_setting(
-    language_model, outbox, settings, django_assert_num_queries
-):
-    make_subscribers("de")
-    written.write([("2606.0", "de")], lambda: NOW)
-    settings.LLM_URL = ""
-    plan.plan(NOW)
-    assert deliver() == 1
-    assert SUMMARY not in body_of(outbox()[0])
-    papers = list(Paper.objects.all())
-    with django_assert_num_queries(0):
-        written.attach(papers, "de")
-
-
 def test_page_feed_and_api_show_the_summary(language_model, client):
     (subscriber,) = make_subscribers("de")
     plan_and_write()
@@ -177,14 +155,6 @@ def test_page_feed_and_api_show_the_summary(language_model, client):
     (paper,) = client.get("/api/v1/digest/", headers=headers).json()["papers"]
     summary = {"language": "de", "model": "tiny", "text": SUMMARY}
     assert paper["summary"] == summary | {"title": "Titel: Graph networks 0"}
-
-
-def test_channel_gets_the_summary(language_model):
-    (channel,) = make_subscribers("de")
-    Subscriber.objects.update(channel="json")
-    assert plan_and_write()
-    (letter,) = channel.letters.select_related("subscriber")
-    assert f"{SUMMARY} (Summary by tiny)" in make.composed(letter, NOW).payload.decode()
 
 
 def test_language_is_offered_and_stored_with_a_model(client, settings, language_model):

@@ -1,26 +1,21 @@
 """Days of the week, and what is new to who has had no digest for days."""
 
-import re
 from datetime import date
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import IntegrityError, transaction
-from django.db.models import Count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.indexing import candidate_windows
 from digest.models import Digest, Pick
 from digest.planning import plan
 from subscriptions import schedule
 from subscriptions.actions import change_address, preferences, signup
 from subscriptions.models import Letter
-from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.explanations import background_papers
 from tests.factories.make import CONSENT_SOURCE, DAY, NOW, TODAY
-from tests.factories.planning import TOOK_OFF, older, past_digest
+from tests.factories.planning import past_digest
 from tests.factories.simulation import at, tick
 
 pytestmark = pytest.mark.django_db
@@ -60,22 +55,10 @@ def test_next_due_day_is_first_wanted_weekday(day, weekdays, zone):
     assert [weekdays >> one & 1 for one in [*passed, due_day.weekday()]] == [0] * len(passed) + [1]
 
 
-@pytest.mark.parametrize("bits", [0, 128])
-def test_database_refuses_empty_weekdays(bits):
-    with pytest.raises(IntegrityError), transaction.atomic():
-        make.subscriber(weekdays=bits)
-
-
 def test_digests_come_only_on_wanted_weekdays():
     one = subscriber(weekdays=WORKDAYS, wants_quiet_days=True, next_due_at=at(TODAY, 7))
     live(TODAY, 9)
     assert days_of(one) == [TODAY + n * DAY for n in (0, 1, 2, 3, 4, 7, 8)]
-
-
-def test_first_digest_ignores_weekdays():
-    one = make.subscriber(weekdays=WEEKENDS, wants_quiet_days=True, next_due_at=NOW)
-    live(TODAY, 7)
-    assert days_of(one) == [TODAY, date(2026, 6, 6), date(2026, 6, 7)]
 
 
 CHANGES = [
@@ -213,32 +196,6 @@ def test_only_new_sign_up_restarts_the_gap(acts, since):
     assert one.digests.completed().filter(day__gt=day).earliest("day").since == since
 
 
-def test_gaps_of_all_lengths_share_candidate_windows(django_assert_max_num_queries):
-    for number in range(36):
-        day = TODAY - number * DAY
-        make.paper(f"Graph networks {number}", day=day, came_in_at=at(day, 8))
-    gaps = (1, 6, 7, 8, 13, 14, 15, 29, 30, 35)
-    for gap in gaps:
-        past_digest(subscriber(interests="graph networks", size=50), TODAY - gap * DAY)
-    with django_assert_max_num_queries(90):
-        plan.plan(NOW)
-    new = Pick.objects.filter(group="new")
-    counts = dict(new.values_list("subscriber_id").annotate(n=Count("pk")))
-    assert set(counts.values()) == {min(gap + 1, 31) for gap in gaps}
-    kept = {"arrived in 14 days", "arrived in 30 days"} & candidate_windows._windows.keys()
-    assert not kept
-
-
-def test_still_new_paper_gets_no_second_chance():
-    """UNIQUE(subscriber, paper) would cost the whole shard its day."""
-    one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
-    past_digest(one, TODAY - 12 * DAY)
-    paper = older("Graph networks", TOOK_OFF, age=10)
-    plan.plan(at(TODAY, 7))
-    (pick,) = one.digests.get(day=TODAY).picks.all()
-    assert (pick.paper, pick.basis) == (paper, "topic")
-
-
 def test_paper_sent_long_ago_is_not_resent():
     """As after a restored backup. Planning reads no more than the last digests at first."""
     one = subscriber(interests="graph networks", next_due_at=at(TODAY, 7))
@@ -250,16 +207,3 @@ def test_paper_sent_long_ago_is_not_resent():
 
 
 # ---- The form
-
-
-def test_weekdays_are_saved_kept_and_shown(client):
-    one = subscriber(next_due_at=at(TODAY + DAY, 7))
-    url = tokens.preferences_url(one)
-    client.post(url, {"days": ["", "wed", "sun"]})
-    assert make.fresh(one).next_due_at == at(date(2026, 6, 3), 7)
-    client.post(url, {"hour": 8})
-    for days in ([""], ["", "someday"], ["mon", "8"]):
-        response = client.post(url, {"days": days})
-        assert (response.status_code, 'id="id_days_error"' in response.text) == (400, True)
-    page = client.get(url).text
-    assert re.findall(r'name="days" value="(\w+)" checked', page) == ["wed", "sun"]

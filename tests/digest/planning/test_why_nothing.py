@@ -2,10 +2,9 @@
 
 import pytest
 from django.urls import reverse
-from django.utils import translation
 
 from digest.models import Paper
-from digest.planning import explain, plan, slots
+from digest.planning import explain, plan
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security import tokens
 from tests.factories import make
@@ -111,13 +110,6 @@ def test_interests_of_a_groups_members_are_not_named():
     assert why(mailing_list, NOW) == f"Nothing today: {cause}."
 
 
-def test_no_cause_is_given_when_server_is_busy(monkeypatch):
-    someone = planned(interests="asdkjh")
-    monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
-    with slots.slot(), slots.slot():
-        assert why(someone, NOW) == "Nothing today."
-
-
 # ---- Where it is said
 
 
@@ -142,16 +134,6 @@ def test_all_pages_show_the_same_cause(client, panel):
     for text in (*welcome_to(someone), *pages):
         assert sentence in text
     assert sentence == "Nothing today: no recent paper mentions asdkjh, qwpoeiru."
-
-
-def test_cause_is_translated_to_german(client):
-    someone = planned(interests="asdkjh", language="de")
-    sentence = "Heute nichts: kein neuerer Artikel erwähnt asdkjh."
-    assert all(sentence in part for part in welcome_to(someone))
-    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
-    assert sentence in preferences_of(client, someone)
-    with translation.override("de"):
-        assert why(someone, NOW + DAY).startswith("Nichts seit dem 1. Juni: kein")
 
 
 BLOCKED = {"suppressed_at": NOW, "suppressed_by": "operator"}

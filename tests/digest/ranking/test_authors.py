@@ -1,19 +1,13 @@
 """Who follows an author gets that author's papers, and who mutes one gets none of them."""
 
-from itertools import permutations
-
-import lxml.html
 import pytest
-from django.utils import translation
 
 from digest.indexing import index_store
-from digest.indexing.index import MAX_AUTHORS
 from digest.models import Pick
 from digest.personalization import interests
 from digest.planning import plan
-from digest.ranking import authors
 from digest.ranking.authors import is_called, queried_authors
-from digest.views import chips, search
+from digest.views import chips
 from digest.wording import reason_of
 from tests.factories import make
 from tests.factories.explanations import background_papers
@@ -58,15 +52,6 @@ def test_author_line_names_people(line, names):
     assert list(queried_authors(line)) == names
 
 
-def test_followed_author_is_the_reason():
-    papers()
-    picks = planned(make.subscriber(interests="author: Emmy Noether"))
-    assert [pick.paper.authors for pick in picks] == [["Kurt Gödel", "Noether, E."]] * 2
-    assert {reason_of(pick) for pick in picks} == {"By Emmy Noether"}
-    with translation.override("de"):
-        assert reason_of(picks[0]) == "Von Emmy Noether"
-
-
 def test_followed_institution_is_the_reason():
     papers()
     found = [
@@ -101,16 +86,6 @@ def test_reason_names_author_among_other_interests():
     assert {len(pick.topic_name) for pick in dots} == {200}  # As many characters as have room.
 
 
-def test_author_search_compares_few_names(monkeypatch):
-    words = "emmy e a kurt noether n. wei-lin w.-l.".split()  # noqa: SIM905
-    names = [" ".join(some) for length in (2, 3) for some in permutations(words, length)]
-    index = authors.Authors([[name] for name in names])
-    for name in names[:99]:
-        assert index.by_author(name) == [n for n, one in enumerate(names) if is_called(one, name)]
-    monkeypatch.setattr(authors, "_is_called", lambda *names: 1 / 0)
-    assert index.by_author(" ".join(words)) == []  # A line of words that many are called by.
-
-
 def test_muted_author_wins_over_follows():
     background_papers()
     papers()
@@ -118,26 +93,3 @@ def test_muted_author_wins_over_follows():
     picks = planned(make.subscriber(interests="graph networks\nau: Kurt Gödel", muted=[muted]))
     assert len(picks) == len(SUBJECTS) - 2
     assert not any("Noether, E." in pick.paper.authors for pick in picks)
-
-
-def test_only_indexed_names_link_to_search(client):
-    names = [f"Ada Lovelace {a}{b}son" for a in "abcdefghijk" for b in "abcdefghij"]
-    page = lxml.html.fromstring(client.get(make.paper(authors=names).get_absolute_url()).content)
-    byline = page.xpath("//details/*[@class='byline']")[0]
-    assert byline.text_content().strip() == ", ".join(names)
-    assert len(byline.xpath("a")) == MAX_AUTHORS < len(names)
-
-
-def test_paper_page_links_its_authors(client):
-    papers()
-    long_name = "María de los Ángeles García de la Torre"
-    paper = make.paper("On vowels", authors=["Kurt Gödel", "B & <i>Co", long_name])
-    index_store.renew(NOW)
-    page = lxml.html.fromstring(client.get(paper.get_absolute_url()).content)
-    links = {one.text: one.get("href") for one in page.xpath("//*[@class='byline']/a")}
-    assert list(links) == paper.authors
-    assert search.find(f"author: {long_name}").count == 1
-    page = lxml.html.fromstring(client.get(links["Kurt Gödel"]).content)
-    (follow,) = page.xpath("//*[@class='follow']/a/@href")
-    form = lxml.html.fromstring(client.get(follow).content)
-    assert form.xpath("string(//textarea[@name='interests'])").strip() == "author: Kurt Gödel"

@@ -1,7 +1,5 @@
 """What holds for any subscriber and any text, alone and among many."""
 
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from functools import cache
@@ -12,15 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digest.ranking import ranking, retrieval
+from digest.ranking import ranking
 from digest.ranking.model import TfidfModel
 from digest.ranking.profile import Interest, Profile
 from digest.ranking.query import queries
-from digest.ranking.ranking import DEFAULT, choose
-from digest.ranking.relevance import relevance
+from digest.ranking.ranking import choose
 from digest.ranking.relevance_feedback import learn
-from digest.ranking.retrieval import muted, retrieve
-from tests.factories.corpora import DEFINITION, library, model, of_subject, paper, word
+from digest.ranking.retrieval import muted
+from tests.factories.corpora import DEFINITION, model, of_subject, paper, word
 from tests.factories.rankings import candidates_of, choose_positions, follow
 
 SUBJECTS = "baking", "stars", "graphs", "cells", 3
@@ -119,24 +116,6 @@ def test_paper_order_does_not_change_digests(drawn, order):
     ]
 
 
-def test_score_rounding_changes_no_digest(monkeypatch):
-    rng = np.random.default_rng(1)
-
-    def inexact(*arguments):
-        parts = relevance(*arguments)
-        return [replace(p, log_odds=p.log_odds + rng.normal(0, 1e-6, len(p))) for p in parts]
-
-    monkeypatch.setattr(retrieval, "relevance", inexact)
-    both = Interest("bread", "bread"), Interest("math", "bread", 1.0, ("math",))
-    lists = set()
-    for _ in range(20):
-        candidates = candidates_of(PAPERS, **KNOWN)
-        retrieve(model(), candidates, both[:1], DEFAULT)  # As an earlier block of subscribers does.
-        (choices,) = choose_positions(model(), candidates, [Profile(both, (), 4)], [()])
-        lists.add(tuple(one.paper for one in choices))
-    assert len(lists) == 1
-
-
 # ---- Any text at all
 
 
@@ -176,28 +155,3 @@ def test_long_topic_is_ranked_in_linear_time(piece):
 
 
 # ---- What it needs
-
-
-@pytest.mark.slow
-def test_only_fitting_imports_scikit_learn(tmp_path):
-    np.savez(tmp_path / "model.npz", **TfidfModel().fit(library()[:200]).to_arrays())
-    code = f"""
-import sys, numpy as np
-from digest.ranking.candidates import CandidateSet
-from digest.ranking.diagnosis import diagnose
-from digest.ranking.model import TfidfModel
-from digest.ranking.profile import Interest, Profile
-from digest.ranking.relevance_feedback import learn
-from digest.ranking.ranking import choose
-model = TfidfModel.from_arrays(dict(np.load({str(tmp_path / "model.npz")!r})))
-vectors, zeros = model.read({PAPERS[:2]!r}), np.zeros(2)
-candidates = CandidateSet(["a", "b"], vectors, zeros, zeros, [()] * 2)
-profile = Profile((Interest("bread", "bread"),), (), 10, learn(model, ["bread oven"] * 3))
-choose(model, candidates, [profile], [()])
-diagnose(model, candidates, profile, (), candidates.ids[0])
-assert "sklearn" not in sys.modules
-TfidfModel().fit({library()[:200]!r})
-assert "sklearn" in sys.modules
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr

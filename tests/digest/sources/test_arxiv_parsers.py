@@ -1,6 +1,5 @@
 """arXiv's feeds, lists and answers become records, whatever is in them."""
 
-import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -93,15 +92,6 @@ def test_feed_has_day_of_its_papers():
     for some, day in [(papers, yesterday), ([], DAY)]:
         parsed = rss.parse(feed(*some, day=yesterday), "cs")
         assert (parsed.items, len(parsed.records), parsed.day) == (len(some), len(some), day)
-
-
-def test_item_with_distant_day_has_feed_day():
-    for far in ["9999", "1926"]:
-        body = feed(paper(id="2606.00001"), paper(id="2606.00002"), paper(id="2606.00003"))
-        head, items = body.split(b"<item>", 1)
-        body = head + b"<item>" + items.replace(b" 2026 00:00", b" %b 00:00" % far.encode(), 1)
-        assert far.encode() in body
-        assert [record.day for record in rss.parse(body, "cs").records] == [DAY] * 3
 
 
 def test_one_bad_item_is_one_bad_record():
@@ -210,14 +200,6 @@ def test_invalid_feed_is_refused(parse):
     ):
         with pytest.raises(MalformedFeed, match=why):
             parse(body)
-
-
-def test_a_bomb_is_refused_before_it_is_expanded():
-    """The longer the document before it, the more entities expat would expand."""
-    begun = time.process_time()
-    with pytest.raises(MalformedFeed, match="DTD"):
-        oai_pmh.parse(BOMB.replace(b"?>", b"?><!--" + b"x" * 8_000_000 + b"-->"))
-    assert time.process_time() - begun < 1
 
 
 def test_forbidden_xml_characters_are_removed():

@@ -73,12 +73,6 @@ def test_backfill_reads_only_the_list(server, run):
     assert not any(batch.state for batch in batches)
 
 
-def test_category_is_requested_as_its_set(server, run):
-    days = days_of(run(categories=("math.AG",), since=MONDAY))
-    assert set(days) == {f"2606.{day:02}002" for day in (1, 2, 3)}
-    assert "set=math%3Amath%3AAG" in server.paths("/oai")[0]
-
-
 # Cut off
 
 
@@ -102,31 +96,6 @@ def test_run_interrupted_yesterday_fills_the_gap(server, run):
     batches = run(cursor=cursor)
     assert [batch.category for batch in batches[:3]] == list(SOME)
     assert set(days_of(batches)) >= {one for day in server.days for one in truth(server, day)}
-
-
-RUNS = [
-    ({}, {"since": MONDAY}),
-    ({"since": TUESDAY}, {}),
-    ({"since": MONDAY}, {"since": TUESDAY}),
-    ({"since": MONDAY, "categories": ("hep-th",)}, {"since": MONDAY}),
-    ({"categories": ("hep-th",)}, {}),
-]
-
-
-@pytest.mark.parametrize(("options", "others"), RUNS)
-def test_cursor_of_another_run_is_ignored(run, options, others):
-    for cursor in (run(**others)[0].cursor, "what:is:this"):
-        assert cursor
-        assert days_of(run(**options, cursor=cursor)) == days_of(run(**options))
-
-
-@pytest.mark.parametrize("since", [None, MONDAY])
-def test_harvest_waits_while_arxiv_throttles(server, run, since):
-    expected = days_of(run(since=since))
-    run.begin_web()
-    server.window = 1
-    assert days_of(run(since=since)) == expected
-    assert len(run.slept) >= 2 * len(expected) // 5
 
 
 # Faults of the feeds
@@ -157,16 +126,6 @@ def test_an_expired_token_begins_the_list_again(server, run):
     assert days_of(run(since=MONDAY, cursor=cursor)) == whole
     assert "resumptionToken" in server.asked[request_count].path
     assert "from=2026-06-01" in server.asked[request_count + 1].path
-
-
-def test_expired_token_repeats_only_incomplete_days(server, run):
-    everything = tuple(taxonomy.ARCHIVES)
-    cursor = run(categories=everything, since=MONDAY)[2].cursor  # In the middle of Tuesday.
-    server.tokens.clear()
-    request_count = len(server.asked)
-    rest = run(categories=everything, since=MONDAY, cursor=cursor)
-    assert "from=2026-06-02" in server.asked[request_count + 1].path
-    assert set(days_of(rest)) == {p["id"] for day in (TUESDAY, WEDNESDAY) for p in server.days[day]}
 
 
 def test_repeatedly_refused_tokens_end_the_run(server, run):
@@ -226,15 +185,6 @@ def test_unreadable_list_ends_run_after_feeds(server, run, fault):
 
 
 # Single papers, and manners
-
-
-def test_single_papers_are_looked_up_once_a_day(server, run):
-    source = ArXiv(**server.addresses)
-    for _ in range(2):
-        (batch,) = source.look_up(run.web, ["2606.01000", "2606.99999", "biorxiv:1"])
-        assert [record.id for record in batch.records] == ["2606.01000"]
-        assert batch.records[0].day == MONDAY
-    assert len(server.paths("/api")) == 1
 
 
 def test_missing_listing_after_holiday_is_no_fault(server, run):

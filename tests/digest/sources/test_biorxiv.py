@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 import pytest
 
 from digest.models import Coverage, Paper, PaperEvent
-from digest.papers import harvest, registry
+from digest.papers import harvest
 from digest.sources.biorxiv.source import BioRxiv
 from digest.sources.records import Record
 from tests.factories.harvests import FixedAnswer, found, harvesting, only, serving
@@ -17,7 +17,7 @@ from tests.servers.daily_lists import (
     biorxiv_row,
     publication,
 )
-from tests.servers.loopback import DOWN, USUAL, says, web_page
+from tests.servers.loopback import DOWN, USUAL, web_page
 
 server = serving(BioRxivServer)
 harvests = harvesting(lambda server, name="biorxiv": server.source(name))
@@ -54,51 +54,6 @@ def test_versions_of_one_day_are_one_paper():
 # ---- Lists
 
 
-@pytest.mark.django_db
-def test_servers_share_a_gate_but_not_ids(server, run):
-    for name in ("medrxiv", "biorxiv"):
-        server.add(TODAY, server=name)
-    for name in ("medrxiv", "biorxiv"):
-        assert only(run(name=name)).id == f"{name}:10.64898/2026.06.03.000001"
-    gates = {name: harvest.web_for(registry.source_named(name)).gate for name in registry.SOURCES}
-    assert gates["biorxiv"].source == gates["medrxiv"].source
-    assert len({gate.source for gate in gates.values()}) == len(gates) - 1
-
-
-def test_list_without_total_is_read_unverified():
-    for total in ("many", -1, True, [3], {}, None):
-        batch = read(row(1), row(2), total=total)
-        assert (len(batch.records), batch.state) == (2, "")
-        assert "was not said" in batch.note
-
-
-def test_papers_without_message_are_read():
-    for messages in ({}, {"messages": []}, {"messages": {}}, {"messages": [7]}):
-        web = FixedAnswer(messages | {"collection": [row()]})
-        batch = next(BioRxiv().harvest(web, today=TODAY, since=TODAY, cursor=""))
-        assert [record.title for record in batch.records] == ["Paper 1"]
-
-
-def test_row_added_between_pages_is_missed(server, run):
-    for number in range(60):
-        server.add(TODAY, number)
-    server.before_second = lambda: server.lists[TODAY].insert(0, row(60))
-    (batch,) = run()
-    assert (len(batch.records), batch.state, batch.missing) == (60, "incomplete", 1)
-    assert batch.note == "Of 61 rows of 2026-06-03, 1 did not come."
-
-
-def test_page_at_wrong_position_is_noticed(server, run):
-    for number in range(90):
-        server.add(TODAY, number)
-    message = {"status": "ok", "total": "90", "cursor": "60"}
-    rows = server.lists[TODAY][60:]
-    server.answers.extend([USUAL, says({"messages": [message], "collection": rows})])
-    (batch,) = run()
-    assert (len(batch.records), batch.state, batch.missing) == (60, "incomplete", 30)
-    assert batch.note == "Of 2026-06-03, row 30 was asked for, and came from row 60."
-
-
 def test_single_unreadable_days_are_skipped(server, run):
     for ago in range(4):
         server.add(TODAY - ago * DAY, ago)
@@ -133,13 +88,6 @@ def test_only_journal_of_published_paper_is_stored(server, journals):
         Record(f"biorxiv:10.1101/{n}", "", announced_as="published", journal_ref=said, doi=doi)
         for n, said in enumerate(["Journal of Bread", f"doi:{doi}", f"doi:{doi}"])
     ]
-
-
-def test_journals_are_reread_for_weeks_once_daily(server, journals):
-    for _ in range(2):
-        journals(since=None)
-    days = [str(TODAY - ago * DAY) for ago in reversed(range(28))]
-    assert server.asked_of_journals == [(day, 0, "biorxiv") for day in days]
 
 
 def test_journals_continue_at_the_cursor(server, journals):

@@ -1,6 +1,6 @@
 """Journals at Crossref: lists by day of registration, and what works become."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
@@ -91,15 +91,6 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "pauses"), ANSWERS)
-def test_busy_crossref_is_asked_again(server, run, answer, pauses):
-    server.add()
-    server.answers.append(answer)
-    assert only(run())
-    assert [pause in (7, run.slept[0]) for pause in run.slept] == [True]
-    assert pauses in ([True], run.slept)
-
-
 FAULTS = [
     ([(500, {}, b"")] * 4, "answered 500"),
     ([says(b"{")], "not JSON"),
@@ -174,14 +165,6 @@ def test_outage_is_filled_afterwards(journal, server):
     assert not Harvest.objects.filter(since__isnull=False).exclude(state="done").exists()
 
 
-def test_failed_day_is_in_the_coverage(journal, server):
-    server.answers += [(503, {}, b"")] * 4
-    assert journal().state == "failed"
-    assert Coverage.objects.get().note == (
-        "What was registered from 2026-06-01 to 2026-06-03 cannot be read: 127.0.0.1 answered 503."
-    )
-
-
 def test_work_of_a_stored_preprint_updates_it(journal, server):
     store([Record("2506.04235", "On bread", day=TODAY)], now=datetime(2026, 6, 3, tzinfo=UTC))
     row = {"id-type": "doi", "id": "10.48550/arXiv.2506.04235"}
@@ -240,8 +223,3 @@ def test_journal_files_are_read(text, rows):
 @pytest.mark.parametrize(("text", "titles"), CASES["names"])
 def test_known_journals_are_found(text, titles):
     assert [one.title for one in journal_lists.find(text)] == titles
-
-
-def test_unused_date_is_no_obstacle(run, server):
-    server.add(issued={"date-parts": [[2026, 13, 40]]})
-    assert only(run()).day == date(2026, 6, 3)

@@ -1,30 +1,24 @@
 """Europe PMC: its queries, its pages, and its rows."""
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.models import Coverage, Paper
-from digest.papers import harvest, registry, topic_phrases
+from digest.papers import topic_phrases
 from digest.sources import europepmc
 from digest.sources.europepmc import EuropePmc
 from subscriptions.models import TopicPreference
 from tests.factories import make
 from tests.factories.harvests import FixedAnswer, found, harvesting, serving
 from tests.helpers.data_files import cases
-from tests.helpers.local_web import web_of
 from tests.servers.daily_lists import DAY, TODAY
 from tests.servers.europepmc import QUERY, EuropePmcServer, row
-from tests.servers.loopback import DOWN, USUAL, says
+from tests.servers.loopback import DOWN, USUAL
 
 CASES = cases("europepmc")
 
 server = serving(EuropePmcServer)
 run = harvesting(lambda server, phrases=("paper",): server.source(phrases))
-
-NO_LIST = says({"version": "6.9"})  # As it comes after an old mark.
 
 
 def fill(server, count, day=TODAY):
@@ -112,20 +106,6 @@ def test_three_days_are_read_with_late_additions(server, run):
     assert "doi:10.1000/bread.901" in ids(run())
 
 
-LAST_PAGES = [("mark100", 2), (None, 2), (7, 2), ("\0", 2), ("mark200", 3)]
-
-
-@pytest.mark.parametrize(("last", "pages"), LAST_PAGES)
-def test_list_ends_at_repeated_or_missing_mark(server, run, last, pages):
-    fill(server, 200)
-    server.mark_of = lambda end, rows: last if end == 200 else f"mark{end}"
-    server.total = lambda rows: 230
-    *_, last = run(since=TODAY)
-    assert len(server.asked) == pages
-    assert (last.missing, last.cursor) == (30, "")
-    assert last.note == f"Of 230 papers of {TODAY}, 30 were not read: they did not come"
-
-
 def test_too_long_list_is_cut_off(server, run, monkeypatch):
     monkeypatch.setattr(europepmc, "MAX_PAPERS", 300)
     fill(server, 210, TODAY - DAY)
@@ -144,28 +124,6 @@ def test_interrupted_run_continues_at_its_query(server, run):
     assert (len(server.asked), len(found(batches))) == (4 + 4, 300)
 
 
-def test_cursor_of_other_topics_starts_over(server, run):
-    fill(server, 150)
-    first, *_ = run(since=TODAY)
-    server.asked.clear()
-    assert len(found(run(phrases=["paper", "rye"], since=TODAY, cursor=first.cursor))) == 150
-    assert len(found(run(since=TODAY, cursor=first.cursor))) == 50
-
-
-def test_expired_mark_starts_list_over(server, run):
-    fill(server, 150)
-    server.answers.extend([USUAL, NO_LIST, NO_LIST])
-    batches, why = run.cut_off(since=TODAY)
-    assert "no list of papers" in str(why)
-    assert len(found(run(since=TODAY, cursor=batches[-1].cursor))) == 150
-
-
-def test_response_without_list_is_retried(server, run):
-    fill(server, 1)
-    server.answers.append(NO_LIST)
-    assert len(found(run(since=TODAY))) == 1
-
-
 # ---- Rows
 
 
@@ -182,22 +140,3 @@ def test_notices_are_skipped_and_retractions_marked(kinds, abstract, outcome):
 
 
 # ---- Runs
-
-
-@pytest.mark.django_db
-def test_interrupted_run_completes_its_days(server, monkeypatch):
-    make.topic("Rye", query="rye")
-    for number in range(150):
-        server.add(TODAY, number, title=f"Rye {number}")
-    server.answers.extend([USUAL] * 3 + [DOWN] * 4)
-    monkeypatch.setattr(registry, "EuropePmc", lambda phrases: EuropePmc(phrases, server.base))
-    source = registry.source_named("europepmc")
-    web = web_of(source.hosts)
-
-    def outcome():
-        row = harvest.run(source, web, clock=lambda: datetime(2026, 6, 3, 12, tzinfo=UTC))
-        day = Coverage.objects.get(day=TODAY)
-        return row.state, Paper.objects.count(), (day.state, day.announced, day.stored)
-
-    assert outcome() == ("failed", 100, ("failed", 150, 100))
-    assert outcome() == ("done", 150, ("fresh", 150, 150))

@@ -8,16 +8,12 @@ import pytest
 
 from digest.models import Paper, PaperEvent, SourceConfig
 from digest.papers import harvest, identifiers, registry
-from digest.papers.store import store
-from digest.papers.venues import venue
-from digest.planning import plan
 from digest.sources.records import Record
-from subscriptions.delivery import worker
 from tests.factories import make
 from tests.factories.harvests import found, harvesting, only, serving
 from tests.factories.make import NOW
 from tests.helpers.data_files import as_json, cases
-from tests.servers.journals import ABSTRACT, FORMATS, TODAY, JournalServer
+from tests.servers.journals import ABSTRACT, FORMATS, JournalServer
 from tests.servers.loopback import recorded
 
 CASES = cases("journals")
@@ -89,11 +85,6 @@ def test_hostile_feed_is_read_in_linear_time(server, run):
     assert time.process_time() - begun < 3
 
 
-def test_feed_notes_that_only_latest_items_exist(server, run):
-    server.add()
-    assert run(since=TODAY)[0].note == "A feed has its latest items only."
-
-
 # ---- Crossref
 
 
@@ -162,18 +153,6 @@ def test_elsevier_ids_are_looked_up_in_batches(server, run):
     assert server.asked == ["/feed", *["/works"] * 3]
 
 
-@pytest.mark.parametrize(
-    ("server_of", "note"), [("http://127.0.0.1:9", ""), ("ftp://a", "not https")]
-)
-def test_feed_is_read_without_europe_pmc(server, run, server_of, note):
-    server.add(summary="")
-    server.abstracts_from = server_of
-    batches = run(completes=True)
-    assert only(batches).title == "Paper 1"
-    assert note in batches[-1].note
-    assert bool(batches[-1].note) == bool(note)
-
-
 # ---- Runs, and works that are stored already
 
 
@@ -232,31 +211,3 @@ def test_article_updates_its_preprint(journal, server, identity, doi, relation):
     assert paper.journal_ref == "The Journal of Bread"
     assert PaperEvent.objects.get().note == "The Journal of Bread"
     assert identifiers.find_paper(f"https://doi.org/{DOI}") == paper
-
-
-def test_preprint_after_its_article_is_not_resent(journal, server):
-    subscriber = make.subscriber(interests="graph networks")
-    server.add(title="Graph networks")
-    journal()
-    plan.plan(NOW)
-    worker.deliver_due(lambda: NOW)
-    store([Record("2506.04235", "Networks of graph", day=LATER.date(), doi=DOI)], now=LATER)
-    plan.plan(LATER)
-    assert [pick.paper_id for pick in subscriber.picks.all()] == [f"doi:{DOI}"]
-
-
-def test_article_is_shown_with_its_journal(journal, server, client):
-    server.add()
-    journal()
-    paper = Paper.objects.get()
-    assert (venue(paper), paper.link_label) == ("Journal of Bread", "Read at Journal of Bread")
-    page = client.get(paper.get_absolute_url()).content.decode()
-    assert "@article{roe2026paper," in page
-    assert f'href="https://doi.org/{DOI}">Read at Journal of Bread' in page
-
-
-def test_journal_feeds_share_a_gate(db):
-    for name in ("bread", "butter"):
-        SourceConfig.objects.create(name=name, title=name, feed_url=f"https://{name}.example/")
-    gates = [harvest.web_for(registry.source_named(name)).gate for name in ("bread", "butter")]
-    assert [gate.source for gate in gates] == ["journals"] * 2

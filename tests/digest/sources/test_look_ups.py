@@ -4,7 +4,7 @@ import pytest
 
 from digest.http.client import Refused, Unavailable
 from digest.sources.base import MalformedFeed
-from digest.sources.look_ups import MAX_WORKS, SERVICES, Finding
+from digest.sources.look_ups import SERVICES, Finding
 from tests.factories.harvests import serving
 from tests.servers.look_ups import LookUpServer, work
 from tests.servers.loopback import DOWN, says, web_page
@@ -67,12 +67,6 @@ def test_invalid_response_raises(full, reference, answer):
     full.answers.append(answer)
     with pytest.raises((MalformedFeed, Refused, Unavailable)):
         full.look_ups().find(reference)
-
-
-def test_latest_works_are_kept_once(server):
-    server.orcid[ORCID] = [work(f"Soup {n % 40}", 1980 + n % 40) for n in range(10_000)]
-    works = server.look_ups().find(f"orcid:{ORCID}").works
-    assert works == [f"Soup {n}" for n in reversed(range(40 - MAX_WORKS, 40))]
 
 
 def test_requests_contain_only_the_reference(full):

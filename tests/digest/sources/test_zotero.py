@@ -10,7 +10,7 @@ from digest.sources.zotero import path_of
 from tests.factories.harvests import serving
 from tests.helpers.data_files import cases
 from tests.helpers.local_web import MemoryCache, web_of
-from tests.servers.loopback import recorded, says
+from tests.servers.loopback import recorded
 from tests.servers.zotero import PATH, ZoteroServer, item
 
 CASES = cases("zotero_addresses")
@@ -50,16 +50,6 @@ def test_all_pages_are_read_newest_first(server):
     assert [asked["start"] for _, asked, _ in server.asked] == ["0", "100", "200"]
 
 
-def test_only_the_collection_is_read(server):
-    server.add()
-    server.path = f"{PATH}/collections/AB12CD34"
-    web = web_of(server.source().hosts, retries=1)
-    library = server.source().read(web, path_of("475425/collections/ab12cd34"), "", 0, 300)
-    assert titles(library) == ["Soups of kind 1"]
-    with pytest.raises(Refused):
-        read(server)
-
-
 @pytest.mark.parametrize(("kind", "papers", "pages"), [("book", 300, 3), ("note", 0, 10)])
 def test_only_latest_items_are_requested(server, kind, papers, pages):
     server.items = {f"KEY{number:05}": item(number, itemType=kind) for number in range(5_000)}
@@ -74,25 +64,11 @@ def test_unchanged_library_is_not_transferred(server):
     assert len(titles(read(server, known=1))) == 2
 
 
-def test_library_restored_to_older_version_is_read(server):
-    server.add()
-    assert read(server, known=9).version == 1
-    assert len(server.asked) == 2
-
-
 def test_library_changed_during_reading_is_postponed(server):
     for number in range(150):
         server.add(number)
     server.during.extend([lambda: None, lambda: server.add(999)])
     with pytest.raises(Unavailable, match="changed while it was read"):
-        read(server)
-
-
-def test_repeated_page_is_an_error(server):
-    page = [{"key": f"K{number}", "data": item(number)} for number in range(100)]
-    headers = {"Last-Modified-Version": "3", "Total-Results": "200"}
-    server.answers.extend([(200, headers, says(page)[2])] * 2)
-    with pytest.raises(MalformedFeed):
         read(server)
 
 
@@ -117,14 +93,6 @@ def test_item_becomes_a_record(server, data, identity):
     assert (record.title, record.abstract) == ("Soups of kind 1", "How soup 1 is made.")
     assert record.day == date(2024, 1, 1)
     assert record.id == identity or (identity is None and record.id.startswith("title:"))
-
-
-def test_items_without_title_are_omitted(server):
-    for number, data in enumerate(
-        [{"itemType": "attachment"}, {"itemType": "note"}, {"title": ""}]
-    ):
-        server.add(number, **data)
-    assert read(server).papers == []
 
 
 # ---- What goes wrong

@@ -10,7 +10,6 @@ from digest.planning import plan
 from digest.topics import starter_topics
 from digest.wording import reason_of
 from subscriptions.models import Topic
-from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers.data_files import cases
@@ -96,23 +95,3 @@ def test_starter_topics_contain_every_category_once(settings, sources):
     ]
     assert len(headings) == len(set(headings)) == 11
     assert Topic.objects.by_subject().filter(name="Computer bread").exists()
-
-
-def test_pages_offer_categories_without_extra_queries(client, django_assert_max_num_queries):
-    addresses = ["/", "/subscribe/", "/topics/"]
-    for address in addresses:
-        assert ">Categories<" not in client.get(address).content.decode()
-    starter_topics.make_topics()
-    for address in addresses:
-        with django_assert_max_num_queries(6):
-            page = client.get(address).content.decode()
-        assert "cs.LG: Machine Learning" in page
-        assert "Computer Science" in page
-    # The preferences show the followed and the muted ones.
-    topics = {topic.slug: topic for topic in Topic.objects.of_categories()}
-    subscriber = make.subscriber(topics=[topics["arxiv-cs-lg"]], muted=[topics["arxiv-hep-th"]])
-    with django_assert_max_num_queries(20):
-        page = client.get(tokens.preferences_url(subscriber)).content.decode()
-    assert 'name="topics" value="arxiv-cs-lg" checked' in page
-    assert 'name="mute" value="arxiv-hep-th" checked' in page
-    assert page.count(" checked") == 2 + 7 + 1  # Each weekday, and the keyboard shortcuts.

@@ -1,22 +1,16 @@
 """The pages about the service itself: what it keeps, who runs it, its form for other sites."""
 
-import re
 from datetime import timedelta
 
 import lxml.html
 import pytest
 from django.apps import apps
-from django.conf import settings as wired
 
 from digest.indexing import index_store
-from digest.models import Feedback
-from digest.views import about
 from subscriptions.models import Subscriber
-from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import data_files
-from tests.helpers.checks import result
 from tests.helpers.tables import everything
 
 pytestmark = pytest.mark.django_db
@@ -57,35 +51,6 @@ def test_privacy_page_covers_every_personal_table(client):
     )
     subscribers = {model for model in apps.get_models() if leads_to_a_subscriber(model)}
     assert {model._meta.label for model in subscribers} <= described
-
-
-def test_privacy_page_names_every_feedback_column(client):
-    named = {
-        **{"subscriber": "More, less and saved", "paper": "paper", "value": "more", "at": "time"},
-        **{"saved_at": "saved papers", "read_at": "marked them as read"},
-        **{"note": "your note", "labels": "your labels"},
-    }
-    columns = {field.name for field in Feedback._meta.concrete_fields} - {"id"}
-    assert named.keys() == columns
-    text = words(client.get("/privacy/"))
-    assert [word for word in named.values() if word not in text] == []
-
-
-@pytest.mark.parametrize(("language", "quotes"), [("en", "“([^”]+)”"), ("de", "„([^“]+)“")])
-def test_privacy_page_uses_names_of_controls(client, language, quotes):
-    subscriber = make.subscriber(language=language)
-    accept = {"accept-language": language}
-    page = words(client.get("/privacy/", headers=accept))
-    path = tokens.preferences_url(subscriber).removeprefix("http://127.0.0.1:8000")
-    page_links = lxml.html.fromstring(client.get(path, headers=accept).content)
-    names = {
-        " ".join(one.text_content().split())
-        for one in page_links.xpath("//a | //button | //summary")
-    }
-    heading = {"en": "Your options", "de": "Ihre Möglichkeiten"}[language]
-    _, *quoted = re.findall(quotes, page.split(heading)[-1])  # The first is the link in letters.
-    assert len(quoted) == 3
-    assert set(quoted) <= names
 
 
 def test_privacy_page_names_the_sources(client, settings):
@@ -164,29 +129,7 @@ def test_imprint_names_the_operator(client, settings):
         assert b'href="/imprint/"' in client.get(address).content
 
 
-def test_doctor_reports_missing_imprint_settings(settings):
-    settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = settings.CONTACT_EMAIL = ""
-    grade, text = result("imprint")
-    assert grade == "note"
-    assert "set OPERATOR_NAME, POSTAL_ADDRESS and CONTACT_EMAIL" in text
-    settings.OPERATOR_NAME = settings.POSTAL_ADDRESS = "x"
-    assert "set CONTACT_EMAIL" in result("imprint")[1]
-    settings.CONTACT_EMAIL = "x@example.org"
-    assert result("imprint")[0] == "ok"
-
-
 # ---- The source
-
-
-@pytest.mark.parametrize("url", ["", "https://git.example.org/paperboy?branch=a&b"])
-def test_footer_links_to_configured_source_code(client, settings, url):
-    settings.SOURCE_URL = url
-    for address in ("/", "/privacy/", "/nowhere/"):
-        for language, label in (("en", "Source code"), ("de", "Quellcode")):
-            page = client.get(address, headers={"accept-language": language})
-            foot = lxml.html.fromstring(page.content).xpath("//footer//a[contains(@href, '://')]")
-            links = [(link.get("href"), link.text_content()) for link in foot]
-            assert links == ([(url, label)] if url else [])
 
 
 # ---- The form for other sites
@@ -218,27 +161,4 @@ def test_embedded_form_signs_up(client, settings, language):
     assert consent.wording in form.text_content() or language == "de"
 
 
-def test_documentation_contains_current_embed_form(settings):
-    settings.SITE_URL = "https://papers.example.org"
-    text = (wired.BASE_DIR / "docs" / "site.md").read_text()
-    assert re.search(r"```html\n(.*?)```", text, re.DOTALL)[1].strip() == about.snippet().strip()
-
-
-def test_embed_page_lists_allowed_values(client, settings):
-    make.topic("Graph learning")
-    settings.LANGUAGES = [*settings.LANGUAGES, ("fr", "Français")]
-    page = words(client.get("/embed/"))
-    assert '<input type="hidden" name="topics" value="graph-learning">' in page
-    assert '<input type="hidden" name="timezone" value="Europe/Berlin">' in page
-    assert "The language of emails: en, de, fr." in page
-
-
 # ---- Icons
-
-
-def test_default_icons_are_served(client):
-    icon = ("favicon.ico", "image/x-icon", b"\0\0\1\0\3\0\x10\x10")
-    for name, kind, begin in (icon, ("apple-touch-icon.png", "image/png", b"\x89PNG")):
-        answer = client.get(f"/{name}")
-        assert (answer.status_code, answer["Content-Type"]) == (200, kind)
-        assert b"".join(answer.streaming_content).startswith(begin)

@@ -7,13 +7,7 @@ import pytest
 from django.http import QueryDict
 
 from digest.indexing import index_store
-from digest.models import Pick
-from digest.planning import plan
-from digest.sources import bibliographies
-from digest.views import chips
 from digest.views.forms.interests import InterestsForm
-from digest.wording import reason_of
-from subscriptions import child_process
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import DAY, NOW, TODAY
@@ -148,17 +142,6 @@ def test_saved_prose_is_shown_and_saved_as_it_was(client, papers):
     assert prose_of(page)[2][1] == "You say no to “surveys”. Hide such papers"
 
 
-def test_muted_entries_have_chips_of_their_own(papers):
-    sent = {"interests": "roads\nno surveys", "muted_interests": "protein folding\nzzyzx"}
-    form = InterestsForm(QueryDict(urlencode(sent)), subscriber=make.subscriber())
-    parts = [lxml.html.fromstring(part) for part in chips.chips_of_form(form, NOW).values()]
-    assert [part.xpath("//li/@data-line") for part in parts] == [
-        ["roads", "not: surveys"],
-        ["protein folding", "zzyzx"],
-    ]
-    assert not parts[1].xpath("//li[not(@data-line)]")
-
-
 def test_chips_are_shown_without_a_model(client):
     read, _hints, _buttons = shown(client, "protein folding\nzzyzx")
     assert read == [("protein folding", "protein folding"), ("zzyzx", "zzyzx")]
@@ -185,25 +168,6 @@ def test_undo_brings_back_a_removed_entry(client, papers):
         assert not back.xpath("//*[@id='entries_interests']/p/button")
 
 
-def test_paper_link_is_interest_in_similar_papers(client):
-    road = make.paper("Roads", make.about("how roads of asphalt age in the frost"))
-    like = make.paper("Asphalt", make.about("how roads of asphalt crack in the frost"))
-    other = make.paper("Tar", make.about("how roads of asphalt and tar age in the frost"))
-    make.paper("Rice", "Farmers cook rice in pots of clay, and salt it before they eat at home.")
-    index_store.renew(NOW)
-    read, _hints, _buttons = shown(client, f"https://arxiv.org/abs/{road.pk}v3")
-    assert read == [(road.pk, "like “Roads”", "2 last week")]
-    interests = f"{road.pk}\n{like.pk}"
-    someone = make.subscriber(interests=interests, confirmed_at=NOW - DAY)
-    someone.own_topics.update(kind="paper")
-    plan.plan(NOW)
-    picks = Pick.objects.filter(digest__subscriber=someone)
-    assert {pick.paper: reason_of(pick).partition(":")[0] for pick in picks} == {
-        other: "Like “Roads”, which you added"
-    }
-    assert {pick.basis for pick in picks} == {"added"}
-
-
 BIBTEX = (DATA / "interests.bib").read_text()
 RIS = "TY  - JOUR\nTI  - Roads of asphalt in the frost\nDO  - 10.1000/1\nER  - \n"
 
@@ -224,22 +188,3 @@ def test_bibliography_is_an_entry_per_paper(client):
     assert text == "paper: Roads of asphalt in the frost doi:10.1000/1"
     read, _hints, _buttons = shown(client, BIBTEX % stored.pk)
     assert read[1] == (text, "like “Roads of asphalt in the frost”")
-
-
-def test_long_paper_lists_are_folded_or_refused(client, papers):
-    many = "\n".join(f"@misc{{a{n}, title = {{Roads of the kind {n}}}}}" for n in range(51))
-    page = client.post("/preview/", {"interests": many.partition("@misc{a30")[0]}, follow=True)
-    read = lxml.html.fromstring(page.text).get_element_by_id("entries_interests")
-    assert len(read.xpath("./ul/li[@data-line]")) == 8
-    assert len(read.xpath("./details/ul/li[@data-line]")) == 22
-    text = client.post("/preview/", {"interests": many}, follow=True).text
-    assert "Please keep to 50 interests. A longer bibliography fits into your library" in text
-
-
-def test_busy_parser_is_explained(client, monkeypatch):
-    def busy(text):
-        raise child_process.Busy
-
-    monkeypatch.setattr(bibliographies, "read", busy)
-    page = client.post("/preview/", {"interests": RIS}, follow=True).text
-    assert "Other texts are being read. Try again in a minute." in page

@@ -1,14 +1,12 @@
 """A subscriber's own feed: the papers of their digests, for whoever has its address."""
 
-from datetime import datetime
-
 import lxml.etree
 import pytest
 
 from digest.indexing import index_store
 from digest.models import Paper
 from digest.planning import plan
-from subscriptions.actions import erase, preferences, signup
+from subscriptions.actions import erase, signup
 from subscriptions.models import Letter
 from subscriptions.security import tokens
 from tests.factories import make
@@ -40,15 +38,6 @@ def test_feed_has_papers_of_sent_digests(client, subscriber):
     response = client.get(feed_path(subscriber))
     assert "no-store" in response["Cache-Control"]
     assert response["X-Robots-Tag"] == "noindex, nofollow"
-
-
-def test_feed_does_not_change_with_hour(client, subscriber):
-    Letter.objects.update(state="accepted", ended_at=NOW)
-    before = client.get(feed_path(subscriber)).content
-    preferences.change(subscriber, None, {"timezone": "Pacific/Honolulu", "hour": 23}, now=NOW)
-    assert client.get(feed_path(subscriber)).content == before
-    (updated,) = texts(feed_of(client, feed_path(subscriber)), "a:updated/text()")
-    assert datetime.fromisoformat(updated) == NOW
 
 
 def test_feed_id_is_unique_and_opens_nothing(client, subscriber):
@@ -111,21 +100,6 @@ def test_json_feed_equals_atom_feed(client, subscriber):
         assert odd["content_text"].endswith("limits and uses.")
         assert "<" not in odd["content_text"]
         assert odd["authors"] == [{"name": "Ada"}, {"name": "Bo"}]
-
-
-def test_json_feed_has_headers_of_atom_feed(client, subscriber):
-    make.topic("Graphs")
-    for atom, json in pairs(subscriber):
-        params = {"q": "graphs"} if "search" in atom else {}
-        answers = [client.get(path, params) for path in (atom, json)]
-        for header in ("Cache-Control", "X-Robots-Tag", "Referrer-Policy"):
-            assert len({answer.get(header) for answer in answers}) == 1, header
-        if etag := answers[1].get("ETag"):
-            again = client.get(json, params, headers={"If-None-Match": etag})
-            assert again.status_code == 304
-        assert client.post(json).status_code == 405
-    assert client.get("/search/feed/json/").status_code == 404
-    assert client.get("/topics/nothing/feed/json/").status_code == 404
 
 
 def test_json_feed_escapes_special_characters(client):

@@ -1,15 +1,12 @@
 """The home page, and what a visitor's digests would have been before giving an address."""
 
 import re
-import subprocess
-import sys
 
 import lxml.html
 import pytest
 
 from digest.indexing import index_store, model_store
 from digest.planning import slots
-from digest.views.subscribing import preview
 from subscriptions.models import Subscriber
 from tests.factories import make
 from tests.factories.corpora import words
@@ -40,18 +37,6 @@ def titles(text):
     shown = lxml.html.fromstring(text).xpath("//h3")
     found = [re.search(r"(?:Graph networks|Sour bread) of \d", one.text_content()) for one in shown]
     return [one[0] for one in found if one]
-
-
-def test_home_page_shows_form_above_papers(client):
-    make.paper("Of today", "About bread.", upvotes=3, authors=["Ada"], github="https://x.test/c")
-    for ago in (1, 3):
-        make.paper(day=TODAY - ago * DAY)
-    text = page(client)
-    assert "Get trending papers in your email inbox once a day" in text
-    assert text.index('name="email"') < text.index("Of today")
-    for text_part in ("About bread.", "3 upvotes", "Ada", 'href="https://x.test/c"'):
-        assert text_part in text
-    assert re.findall(r"/days/([\d-]+)/", text) == ["2026-05-31", "2026-05-29"]
 
 
 def test_preview_shows_first_email_and_frequency(client, papers):
@@ -145,16 +130,6 @@ def test_preview_fits_no_model(client):
     assert "Previews start a few minutes after" in page(client, interests="graph networks")
 
 
-def test_repeated_preview_is_cached(client, papers, kept, monkeypatch):
-    make.topic("Bread", slug="bread")
-    first = page(client, "/preview/", interests="graph networks", topics="bread")
-    monkeypatch.setattr(preview, "_ranked_parts", None)
-    again = page(client, "/preview/", topics="bread", interests=" graph  networks ")
-    assert again == first
-    with pytest.raises(TypeError):
-        page(client, "/preview/", interests="other networks", topics="bread")
-
-
 def test_preview_asks_to_wait_when_server_is_busy(client, papers, monkeypatch):
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0)
     with slots.slot(), slots.slot():
@@ -170,23 +145,6 @@ def test_preview_is_private_and_not_indexed(client, papers):
     response = client.get("/")
     assert "public" in response["Cache-Control"]
     assert not response.cookies
-
-
-def test_sign_up_url_may_select_topics(client):
-    make.topic("Bread", slug="bread")
-    make.topic("Withdrawn", slug="withdrawn", is_offered=False)
-    make.topic("Graphs", slug="graphs")
-    text = page(client, "/subscribe/", topics=["bread", "withdrawn"], interests="a\nb")
-    assert re.findall(r'value="([a-z]+)" checked', text) == ["bread", "withdrawn"]
-    assert ">\na\nb</textarea>" in text
-    assert not Subscriber.objects.exists()
-
-
-@pytest.mark.slow
-def test_web_process_does_not_import_scikit_learn():
-    code = "import digest.planning.preview, sys; sys.exit('sklearn' in sys.modules)"
-    code = f"import django; django.setup(); {code}"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_home_page_shows_an_example_digest(client, papers):
@@ -216,13 +174,3 @@ def test_invalid_email_keeps_form_content(client, papers):
     assert not Subscriber.objects.exists()
     assert client.post("/", sent | {"email": "you@example.org"}).status_code == 200
     assert Subscriber.objects.get().hour == 9
-
-
-def test_only_samples_are_labelled_samples(client):
-    make.paper(upvotes=1, is_sample=True)
-    assert "Sample papers." in page(client)
-    for number in range(12):
-        make.paper(f"Real {number}", upvotes=number)
-    text = page(client)
-    assert "Sample papers." not in text
-    assert "The 10 most upvoted of 13 papers." in text

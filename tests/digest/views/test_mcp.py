@@ -7,7 +7,6 @@ import pytest
 from django.test import Client
 
 from digest.indexing import index_store
-from digest.personalization.feedback import VALUES
 from digest.planning import plan
 from digest.views import api, mcp
 from subscriptions.models import Attempt
@@ -51,10 +50,6 @@ def send(token, method, params=None, **headers):
 
 def call(token, name, **arguments):
     return send(token, "tools/call", {"name": name, "arguments": arguments})
-
-
-def test_feedback_is_described_with_all_values():
-    assert mcp.TOOLS[-1]["inputSchema"]["properties"]["value"]["enum"] == [*VALUES]
 
 
 def test_each_tool_answers_as_the_api_does(subscriber):

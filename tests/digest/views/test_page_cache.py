@@ -1,14 +1,11 @@
 """Pages for everyone: made once for all who ask, and with few queries."""
 
-import time
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from digest.indexing import index_store
-from digest.models import Paper, PaperEvent
-from digest.papers import citations
+from digest.models import PaperEvent
 from digest.planning import plan
 from subscriptions.models import Letter
 from tests.factories import make
@@ -35,24 +32,6 @@ def test_page_is_rendered_once_for_all_visitors(client, kept, django_assert_num_
     assert [b'<html lang="de"' in page.content for page in (german, first)] == [True, False]
 
 
-def test_stale_page_is_served_during_rendering(client, kept, monkeypatch):
-    paper = make.paper("Graphs of roads")
-    path = paper.get_absolute_url()
-    first = client.get(path).content
-    Paper.objects.update(title="Graphs of rivers")
-    later = time.monotonic() + 61
-    monkeypatch.setattr("digest.views.page_cache.time.monotonic", lambda: later)
-    real, pages = citations.meta_tags, []
-
-    def asked_again_meanwhile(paper):
-        pages.append(client.get(path).content)
-        return real(paper)
-
-    monkeypatch.setattr(citations, "meta_tags", asked_again_meanwhile)
-    assert b"Graphs of rivers" in client.get(path).content
-    assert pages == [first]
-
-
 def test_different_pages_are_cached_separately(client, kept):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
@@ -65,16 +44,6 @@ def test_different_pages_are_cached_separately(client, kept):
     search(client, "x" * 2_000)
     search(client, "graphs", page="2&page=")  # An address of one is no other's.
     assert "“graphs&page=2”" in search(client, "graphs&page=2").findtext(".//title")
-
-
-def test_unchanged_feed_is_not_modified(client, kept):
-    make.topic("Graph networks")
-    make.paper("Graph networks")
-    index_store.renew(NOW)
-    path = "/topics/graph-networks/feed/"
-    first = client.get(path)
-    for name, header in (("etag", "if-none-match"), ("last-modified", "if-modified-since")):
-        assert client.get(path, headers={header: first[name]}).status_code == 304
 
 
 # ---- What search engines get

@@ -21,14 +21,6 @@ from tests.helpers.pages import text_of, web_copy_of
 pytestmark = pytest.mark.django_db
 
 
-def test_topics_page_counts_followers(client):
-    topic = make.topic("Bread")
-    for fields in ({"topics": [topic]}, {"topics": [topic]}, {"muted": [topic]}):
-        make.subscriber(**fields)
-    make.subscriber(topics=[topic], confirmed=False)
-    assert [t.followers for t in client.get("/topics/").context["subjects"]] == [2]
-
-
 def test_web_copy_has_papers_and_reasons(client):
     make.paper("Graph networks of roads <script>alert(1)</script>", "<img src=x onerror=alert(1)>")
     make.subscriber(interests="road networks of graphs, bread")
@@ -40,18 +32,6 @@ def test_web_copy_has_papers_and_reasons(client):
     assert "<img src=x" not in page
     assert "<mark>road networks of graphs</mark>" in page
     assert "no-store" in response["Cache-Control"]
-
-
-def test_links_of_papers_have_distinct_names(client):
-    for name in ("Graph networks of roads", "Graph networks & rivers"):
-        make.paper(name)
-    make.subscriber(interests="graph networks")
-    plan.plan(NOW)
-    page = client.get(web_copy_of(Digest.objects.get())).content
-    links = lxml.html.fromstring(page).xpath("//main//article//*[self::a or self::button]")
-    names = [link.get("aria-label") or link.text_content() for link in links]
-    assert len(set(names)) == len(names) == 2 * 6  # Title, source, similar, more, less and save.
-    assert "Less like this: Graph networks & rivers" in names
 
 
 @pytest.fixture
@@ -82,13 +62,6 @@ def test_personal_page_shows_latest_sent_digest(client, sent):
     link = rows[1].xpath(".//a/@href")[0]
     assert "Roads 0" in text_of(client.get(link))
     assert "Roads 2" in text_of(client.get(own_page("me", sent), {"day": "x"}))
-
-
-def test_personal_page_links_to_interests_without_digest(client):
-    subscriber = make.subscriber()
-    for name in ("me", "history"):
-        page = lxml.html.fromstring(client.get(own_page(name, subscriber)).content)
-        assert own_page("preferences", subscriber) in page.xpath("//main//a[@class='button']/@href")
 
 
 def test_digest_link_reveals_no_personal_page(client, sent):

@@ -6,7 +6,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from digest.indexing import index_store
-from digest.models import ArchiveFile, Paper
+from digest.models import ArchiveFile
 from digest.ranking import text as words
 from digest.topics import starter_topics
 from digest.views import search as search_page
@@ -83,16 +83,6 @@ def test_unknown_words_are_named(client):
         assert search_page.find(query).unknown_words == []
 
 
-def test_search_without_words_is_explained(client):
-    make.paper("The roads of 2024")
-    index_store.renew(NOW)
-    for query in ("the", "2024", "a,b;c", "%", "🦆"):
-        page = search(client, query)
-        assert "no searchable words" in page.text_content()
-        assert "No paper mentions" not in page.text_content()
-        assert not page.xpath("//main//a[contains(@href, 'interests')]")  # No letter would come.
-
-
 @pytest.mark.parametrize(("query", "led_to"), CASES["unknown_ids"])
 def test_unknown_id_links_elsewhere(client, query, led_to):
     make.paper("Content of medrxiv")
@@ -154,20 +144,6 @@ def test_search_is_paginated_and_sortable(client):
     assert newest.xpath(links) == [start, f"{start}&order=new&page=2"]
 
 
-def test_last_page_notes_omitted_results(client, monkeypatch):
-    for n in range(21):
-        make.paper(f"Graphs {n}")
-    index_store.renew(NOW)
-    end = "Only the first 20 are shown."
-    assert end not in search(client, "graphs", page=3).text_content()
-    monkeypatch.setattr("digest.indexing.search.MAX_RESULTS", 20)
-    assert end not in search(client, "graphs", page=1).text_content()
-    page = search(client, "graphs", page=2).text_content()
-    assert "21 papers" in page
-    assert "Page 2 of 2" in page
-    assert end in page
-
-
 def test_unusual_searches_are_answered(client):
     make.paper("Graphs of roads")
     index_store.renew(NOW)
@@ -190,13 +166,6 @@ def test_newest_titles_are_searched_without_index(client, monkeypatch):
         assert titles(page) == ["Graphs of 0", "Graphs of 1"]
         assert "only the titles of the newest papers" in page.text_content()
     assert not search(client, "%").xpath("//ol")
-
-
-def test_deleted_paper_is_not_shown(client):
-    make.paper("Graphs of roads")
-    index_store.renew(NOW)
-    Paper.objects.all().delete()
-    assert titles(search(client, "graphs")) == []
 
 
 def test_misspelt_word_gets_a_suggestion(client):

@@ -3,8 +3,6 @@
 import lxml.etree
 import lxml.html
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from digest.views import sitemaps
 from tests.factories import make
@@ -51,27 +49,6 @@ def test_sitemap_lists_each_paper_once(client, monkeypatch):
     urls = sorted(path for page in listed for path in page)
     assert urls == sorted(f"http://127.0.0.1:8000{paper.get_absolute_url()}" for paper in papers)
     assert client.get("/sitemap-papers.xml?p=9").status_code == 404
-
-
-def test_sitemap_pages_do_not_count_papers(client, kept):
-    for n in range(3):
-        make.paper(day=TODAY - n * DAY)
-    paths = ["/sitemap.xml", "/sitemap-days.xml", "/sitemap-papers.xml"]
-    first = [addresses(client, path) for path in paths]
-    with CaptureQueriesContext(connection) as queries:
-        assert [addresses(client, path) for path in paths] == first
-    statements = [query["sql"] for query in queries if "digest_paper" in query["sql"]]
-    assert not [sql for sql in statements if "COUNT(" in sql]
-
-
-def test_public_pages_have_canonical_urls(client):
-    for path in ("/", "/topics/", "/search/", "/subscribe/", "/privacy/", "/embed/"):
-        page = page_of(client, path)
-        assert page.xpath("//link[@rel='canonical']/@href") == [f"http://127.0.0.1:8000{path}"]
-        for name in ("title", "description", "url", "image"):
-            (content,) = page.xpath(f"//meta[@property='og:{name}']/@content")
-            assert content
-        assert not page.xpath("//meta[@name='robots']")
 
 
 def test_result_pages_are_not_indexed(client):

@@ -9,10 +9,9 @@ from digest.operations import retention
 from digest.planning import plan
 from subscriptions.actions import change_address, erase, moderation, signup
 from subscriptions.bounces import process
-from subscriptions.delivery import outcomes, queue, worker
+from subscriptions.delivery import outcomes, worker
 from subscriptions.delivery.transports.base import DeliveryResult
 from subscriptions.models import Letter, LetterFact, Move, Subscriber
-from subscriptions.notices import send as correspondence
 from subscriptions.security import suppression_list, tokens
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
@@ -111,24 +110,6 @@ def test_next_digest_goes_to_the_new_address_without_repeats(outbox):
 # ---- The request
 
 
-def test_other_letters_wait_on_when_the_change_is_cancelled(mover):
-    correspondence.write(mover, "link", NOW, NOW + DAY)
-    change_address.keep_address(mover, now=NOW)
-    forgotten = ("move", Letter.FORGOTTEN_ADDRESS, "skipped")
-    assert letters() == [("move", "", "skipped"), forgotten, ("link", "", "planned")]
-
-
-def test_cancelling_a_change_affects_only_its_subscriber():
-    mover, other = subscriber(), subscriber("other@example.org")
-    change_address.request(other, NEW, now=NOW)
-    assert change_address.pending_move(mover) is None
-    change_address.request(mover, "third@example.org", now=NOW)
-    change_address.request(mover, "elsewhere@example.org", now=NOW)
-    change_address.keep_address(mover, now=NOW)
-    signup.unsubscribe(mover.public_id, source=CONSENT_SOURCE, now=NOW)
-    assert change_address.pending_move(other).new_email == NEW
-
-
 def test_later_request_replaces_the_earlier_one(client, clock):
     mover = subscriber()
     ask(client, mover, "first@example.org")
@@ -200,20 +181,6 @@ def test_invalid_or_unchanged_address_is_a_field_error(client, new_email):
     assert 'id="id_new_email_error"' in page.text
     assert 'name="size" value="3"' in page.text
     assert letters() == []
-
-
-def test_requests_are_limited_per_mailbox_and_network(client, settings):
-    settings.LIMITS = settings.LIMITS | {"mailbox": 2}
-    mover = subscriber()
-    statuses = [ask(client, mover, f"new+{n}@example.org").status_code for n in range(3)]
-    assert statuses == [200, 200, 400]
-    assert len([to for _, to, _ in letters() if to]) == 2
-    other = subscriber("other@example.org")
-    assert ask(client, other, "new+9@example.org").status_code == 200
-    assert len([to for _, to, _ in letters() if to]) == 2
-    settings.LIMITS = settings.LIMITS | {"network": 1}
-    asked = [ask(client, other, f"{n}@example.org", REMOTE_ADDR="192.0.2.7") for n in range(2)]
-    assert [page.status_code for page in asked] == [200, 429]
 
 
 def test_unanswered_request_is_purged_with_its_address(client):
@@ -301,37 +268,6 @@ def test_address_blocked_meanwhile_is_not_taken(mover):
     assert not moved(mover)
 
 
-def test_address_is_kept_by_a_simultaneous_sign_up(mover, monkeypatch):
-    agree(mover, "old")
-    make.subscriber(NEW)
-    locked = change_address._lock_both
-    monkeypatch.setattr(change_address, "_lock_both", lambda *found: (locked(*found)[0], None))
-    with pytest.raises(change_address.AddressTaken):
-        agree(mover, "new")
-    assert not moved(mover)
-
-
-CONCURRENT = [
-    (partial(change_address.request, new_email="x@example.org"), change_address.NoPendingMove),
-    (erase.erase, Subscriber.DoesNotExist),
-]
-
-
-@pytest.mark.parametrize(("act", "refused"), CONCURRENT)
-def test_approval_waits_for_a_concurrent_replacement_or_erasure(mover, act, refused, monkeypatch):
-    locked = change_address._lock_both
-
-    def lock_after_another(*found):
-        monkeypatch.setattr(change_address, "_lock_both", locked)
-        act(mover, now=NOW + MINUTE)
-        return locked(*found)
-
-    monkeypatch.setattr(change_address, "_lock_both", lock_after_another)
-    with pytest.raises(refused):
-        agree(mover, "new")
-    assert not mover.consents.exists()
-
-
 # ---- Bounces and complaints
 
 
@@ -386,35 +322,3 @@ def test_concurrent_clicks_change_the_address_once(mover):
     assert errors_of(raised) == []
     assert moved(mover)
     assert mover.consents.count() == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_subscribers_asking_for_each_others_address_are_both_answered():
-    """Each writes a letter to the other, for which the other's row must not be held."""
-    pair = [subscriber("one@example.org"), subscriber("two@example.org")]
-    asks = [
-        partial(change_address.request, mover, other.email, now=NOW)
-        for mover, other in zip(pair, reversed(pair), strict=True)
-    ]
-    assert at_once(*asks) == [None, None]
-    assert Letter.objects.filter(kind="confirm").count() == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_one_of_two_concurrent_requests_gets_the_address():
-    pair = [subscriber("one@example.org"), subscriber("two@example.org")]
-    for mover in pair:
-        change_address.request(mover, NEW, now=NOW)
-        agree(mover, "old")
-    at_once(*[partial(agree, mover, "new") for mover in pair])
-    assert Subscriber.objects.filter(email=NEW).count() == 1
-    assert Subscriber.objects.count() == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_erasing_during_a_change_leaves_nothing(mover):
-    agree(mover, "old")
-    agreeing, erasing = partial(agree, mover, "new"), partial(erase.erase, mover, now=NOW)
-    at_once(agreeing, erasing, partial(queue.sweep, NOW))
-    assert not Subscriber.objects.exists()
-    assert not Move.objects.exists()

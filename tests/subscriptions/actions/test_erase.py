@@ -161,11 +161,6 @@ def objects_in(exported):
             yield from objects_in(one)
 
 
-def test_weekdays_are_exported_by_name(client):
-    make.subscriber(ADDRESS, weekdays=0b1000001)
-    assert act(client, "export").json()["weekdays"] == ["mon", "sun"]
-
-
 # ---- What is left
 
 

@@ -1,15 +1,12 @@
 """Invitations: one email and one reminder at most to an address, whoever invites."""
 
 import re
-from functools import partial
 
 import pytest
 from django.core.exceptions import ValidationError
 
 from digest import tasks
-from digest.models import Digest
 from digest.operations import retention
-from digest.planning import plan
 from subscriptions.actions import erase, invite, moderation
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import worker
@@ -20,7 +17,6 @@ from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers import data_files
 from tests.helpers.services import once
 from tests.helpers.subscriber_pages import STATES
-from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.actions.signup_steps import confirm, subscribe, unsubscribe
 
 pytestmark = pytest.mark.django_db
@@ -102,18 +98,6 @@ def test_invitation_has_no_words_of_a_later_sign_up(invitation, clock, outbox):
     _, reminder = outbox()
     assert "head invites you" in reminder.get_body(("plain",)).get_content()
     assert "evil.example" not in reminder.get_body(("plain",)).get_content()
-
-
-def test_only_invited_addresses_that_confirm_get_a_digest():
-    make.paper("Graphs of graphs")
-    invited(*(f"p{n}@lab.example" for n in range(10)), topics=[make.topic("Graphs")])
-    sent_by(NOW)
-    for subscriber in Subscriber.objects.order_by("pk")[:4]:
-        confirm(subscriber)
-    plan.plan(NOW)
-    plan.plan(NOW + 2 * DAY)
-    got = Digest.objects.values_list("subscriber__email", flat=True)
-    assert sorted({*got}) == [f"p{n}@lab.example" for n in range(4)]
 
 
 @pytest.mark.parametrize("again", [NOW + DAY, NOW + 40 * DAY, NOW + 4000 * DAY])
@@ -253,21 +237,6 @@ def test_daily_invitations_are_limited(settings):
     assert invited(people[2], now=NOW + DAY + MINUTE) == {people[2]: ""}
 
 
-def test_invitations_to_spellings_of_one_mailbox_are_limited():
-    people = [f"ada+{n}@example.org" for n in range(4)]
-    assert list(invited(*people).values()) == ["", "", "", REASONS["mailbox"]]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_concurrent_invitations_send_each_address_one_email():
-    people = [f"{n}@example.org" for n in range(5)]
-    orders = {"one": people, "two": people[::-1]}
-    came_of = at_once(*(partial(invited, *order, by=name) for name, order in orders.items()))
-    assert not errors_of(came_of)
-    assert Letter.objects.count() == Subscriber.objects.count() == 5
-    assert sum(reason == "" for results in came_of for reason in results.values()) == 5
-
-
 # ---- Lists
 
 
@@ -323,20 +292,3 @@ def test_file_is_refused_with_its_first_bad_lines(row, said):
 def test_spellings_of_the_email_column_are_read(header):
     (entry,) = invite.read_csv(f"Name;{header}\nAda;a@x.org\n".encode())
     assert (entry.address, entry.name) == ("a@x.org", "Ada")
-
-
-def test_mailing_list_counts_as_an_invitation(settings):
-    settings.LIMITS = settings.LIMITS | {"invitations": 2}
-    one, other = make.group(), make.group()
-    invited("other@example.org")
-    erase.erase(Subscriber.objects.get(), now=NOW)
-    for address, said in (("other@example.org", "invited before"), (ADA, ""), ("b@b.org", "limit")):
-        if said:
-            with pytest.raises(ValidationError, match=said):
-                invite.check_list(one, address, NOW)
-        else:
-            invite.set_list(one, invite.check_list(one, address, NOW), inviter="head", now=NOW)
-    erase.erase(ada(), now=NOW)
-    assert invited(by="other", now=NOW + DAY)[ADA] == REASONS["invited"]
-    with pytest.raises(ValidationError, match="invited before"):
-        invite.check_list(other, ADA, NOW + DAY)

@@ -1,15 +1,11 @@
 """Subscribing and confirming."""
 
-import threading
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from functools import partial
 
 import pytest
-from django.db import connection
 
 from digest.operations.retention import UNCONFIRMED
-from subscriptions import hooks
 from subscriptions.actions import erase, moderation, preferences, signup
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.delivery import queue, worker
@@ -18,12 +14,11 @@ from subscriptions.notices import send
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW
 from tests.helpers.subscriber_pages import stances
-from tests.helpers.threads import at_once, errors_of, uncommitted
+from tests.helpers.threads import at_once, errors_of
 from tests.subscriptions.actions.signup_steps import (
     CONSENT_SOURCE,
     accepted,
     bouncing,
-    change,
     confirm,
     goodbyes,
     say_yes,
@@ -116,16 +111,6 @@ def test_letters_back_off_until_the_address_answers(fields):
     assert bombed_days("you@example.org", 2, start=NOW + 59 * DAY) == [0, 0, 0]
 
 
-def test_operators_can_write_to_an_address_in_back_off():
-    bombed_days("you@example.org", 2)
-    someone, now = Subscriber.objects.get(), NOW + 2 * DAY
-    assert moderation.ask_to_confirm(someone, now=now) is not None
-    Subscriber.objects.update(confirmed_at=NOW - DAY, unsubscribed_at=NOW - HOUR)
-    assert moderation.ask_to_confirm(someone, now=now + HOUR) is not None
-    assert send.send_link(someone.email, now=now) is None
-    assert send.send_link(someone.email, now=now, by_operator=True) is not None
-
-
 # ---- Confirming
 
 
@@ -167,27 +152,6 @@ def test_confirming_or_undoing_lifts_no_suppression(kind):
 # ---- Who never confirmed
 
 
-def test_repeated_sign_up_during_the_purge_is_kept(monkeypatch):
-    for name, days in (("first", 32), ("second", 31)):
-        subscribe(f"{name}@example.org", now=NOW - days * DAY)
-    monkeypatch.setattr(hooks, "erasers", [lambda _: subscribe("second@example.org")])
-    erase.forget_unconfirmed(NOW - 30 * DAY, NOW)
-    assert Subscriber.objects.get().email == "second@example.org"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_concurrent_sign_up_is_not_purged():
-    if connection.vendor != "postgresql":
-        pytest.skip("on SQLite, writers come one after the other")
-    subscribe(now=NOW - 31 * DAY)
-    thread, commit = uncommitted(subscribe)
-    threading.Timer(0.5, commit.set).start()
-    erase.forget_unconfirmed(NOW - 30 * DAY, NOW)
-    commit.set()
-    thread.join(30)
-    assert Subscriber.objects.get().asked_at == NOW
-
-
 # ---- Several at once
 
 
@@ -213,38 +177,6 @@ def test_concurrent_clicks_confirm_or_unsubscribe_once():
     acts = [consent.act for consent in someone.consents.all()]
     assert sorted(acts) == ["asked", "confirmed", "unsubscribed"]
     assert goodbyes(someone).count() == 1
-
-
-CLICKS = [
-    ({}, lambda one: preferences.change(one, None, {"hour": 9}, now=NOW)),
-    ({}, lambda one: preferences.pause(one, NOW.date() + 9 * DAY, now=NOW)),
-    ({"paused_until": NOW.date() + DAY}, lambda one: preferences.resume(one, now=NOW)),
-    (
-        {"suppressed_at": NOW, "suppressed_by": "bounced"},
-        lambda one: signup.unsuppress(one, source=CONSENT_SOURCE, now=NOW),
-    ),
-]
-
-
-@pytest.mark.parametrize(("fields", "act"), CLICKS)
-def test_stale_page_does_not_overwrite_concurrent_changes(fields, act):
-    one = make.subscriber(**fields)
-    Subscriber.objects.filter(pk=one.pk).update(size=3, unsubscribed_at=NOW)
-    act(one)
-    assert (make.fresh(one).size, one.unsubscribed_at, one.paused_until) == (3, NOW, None)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_concurrent_changes_are_not_mixed():
-    subscriber = make.subscriber(interests="bread")
-
-    def change_to(n):
-        wishes = TopicSelection(interests=[f"bread {n}"])
-        change(Subscriber.objects.get(), wishes, hour=n, size=n + 1)
-
-    assert errors_of(at_once(*(partial(change_to, n) for n in range(8)))) == []
-    assert make.fresh(subscriber).size == subscriber.hour + 1
-    assert stances(subscriber) == {f"bread {subscriber.hour}": "follow"}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -428,12 +360,3 @@ def test_repeated_leaving_and_undoing_sends_one_goodbye(outbox, delivers):
             worker.deliver_due(lambda now=now: now)
     assert len(outbox()) == 1
     assert subscriber.consents.count() == 3
-
-
-def test_goodbye_is_sent_for_each_days_unsubscribe():
-    subscriber = make.subscriber()
-    for day in range(3):
-        unsubscribe(subscriber, now=NOW + day * DAY)
-        worker.deliver_due(lambda day=day: NOW + day * DAY)
-        say_yes(goodbyes(subscriber).last(), now=NOW + day * DAY + 3 * HOUR)
-    assert goodbyes(subscriber).count() == 3

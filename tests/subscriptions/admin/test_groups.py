@@ -25,16 +25,6 @@ def test_operator_makes_a_group_with_a_pending_mailing_list(panel):
     assert "Pending" in shown
 
 
-def test_group_shows_joined_members_and_links_to_invitations(panel):
-    group = make.group("The lab")
-    make.member(group, "Ada")
-    make.member(group)
-    assert "1 joined, 2 invited" in panel.get(reverse("admin:subscriptions_group_changelist")).text
-    invite = f"{reverse('admin:subscriptions_subscriber_invite')}?group={group.pk}"
-    assert invite in page(panel, group).text
-    assert f'<option value="{group.pk}" selected>' in panel.get(invite).text
-
-
 @pytest.mark.parametrize("fields", STATES.values(), ids=STATES)
 def test_subscribers_address_as_mailing_list_is_a_field_error(panel, fields):
     make.subscriber("ada@example.org", **fields)

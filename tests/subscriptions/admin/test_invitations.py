@@ -18,7 +18,6 @@ from subscriptions.models import Letter, Seal, Subscriber, TopicPreference
 from tests.factories import make
 from tests.factories.make import NOW
 from tests.helpers import data_files
-from tests.helpers.admin_pages import SUBSCRIBERS, page
 from tests.helpers.pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -104,17 +103,6 @@ def test_email_names_people_and_papers_and_has_the_note(panel, outbox):
         assert "Bread" not in text
 
 
-def test_existing_member_reads_why_they_were_invited(panel, outbox):
-    make.subscriber("old@example.org")
-    send(panel, "old@example.org", group=make.group("Lab").pk)
-    queue.deliver(Letter.objects.get().pk, NOW)
-    (email,) = outbox()
-    for part in ("plain", "html"):
-        text = " ".join(email.get_body((part,)).get_content().split())
-        assert "because an operator invited you to a group" in text
-        assert "entered this address" not in text
-
-
 @pytest.mark.parametrize("cell", ["|".join(f"word{n}" for n in range(50)), "x" * 20_001])
 def test_interests_of_a_file_have_the_sign_up_limits(panel, cell):
     file = f"email,interests\na@example.org,\nb@example.org,{cell}\n".encode()
@@ -127,16 +115,6 @@ def test_file_beyond_the_size_limit_is_refused(panel):
     response = send(panel, "a@example.org", b"email\n" + b"b@example.org\n" * 800_000)
     assert (response.status_code, "limit is 1,000,000 bytes" in response.text) == (413, True)
     assert not Subscriber.objects.exists()
-
-
-def test_wrong_time_zone_is_refused(panel):
-    assert "is not a time zone" in text_of(send(panel, "a@example.org", timezone="Mars"))
-
-
-def test_subscriber_pages_show_the_inviter(panel):
-    send(panel, "a@example.org")
-    assert "invited by you" in text_of(panel.get(reverse(SUBSCRIBERS)))
-    assert "invited by you" in text_of(page(panel, Subscriber.objects.get()))
 
 
 def test_hash_of_an_invitation_cannot_be_deleted(panel):

@@ -54,13 +54,6 @@ def test_second_message_within_a_day_needs_a_tick(panel, clock):
     assert send(panel, "1", again="on").status_code == 302
 
 
-def test_second_message_in_a_minute_is_refused(panel):
-    make.subscriber()
-    assert send(panel, "1").status_code == 302
-    assert TEXTS["errors"]["minute"] in text_of(send(panel, "1", again="on"))
-    assert Message.objects.count() == 1
-
-
 def test_message_is_stopped_and_shows_how_many_were_sent(panel):
     make.subscriber(next_due_at=None)
     message = make.message(receivers=3)

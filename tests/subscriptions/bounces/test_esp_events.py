@@ -1,6 +1,5 @@
 """What providers post about letters: believed where it is theirs, and recorded once (fault 60)."""
 
-import json
 from datetime import UTC
 from email import message_from_bytes
 from io import BytesIO
@@ -18,7 +17,6 @@ from tests.factories import make, returned_mail
 from tests.factories.make import HOUR, MINUTE, NOW
 from tests.factories.provider_events import BASIC, EVENTS, KEYS, PASSWORD, headers_of, post
 from tests.helpers import data_files
-from tests.helpers.checks import result
 from tests.subscriptions.bounces.receiving import state_of
 
 pytestmark = pytest.mark.django_db
@@ -243,14 +241,6 @@ def test_letter_headers_name_no_subscriber_and_fit_a_line(use, letter, esp):
     assert len(headers_of(letter)[0][1]) <= 80 or esp != "postmark"  # Its limit for a value.
 
 
-def test_event_matches_letter_by_metadata_of_an_older_version(client, use, letter):
-    """Its mark had two fields. Letters of an older version may be uncertain during the upgrade."""
-    event = use("brevo")["delivered"](letter)
-    custom = {"letter": str(letter.pk), "message_id": letter.message_id}
-    post(client, "brevo", event | {"X-Mailin-custom": json.dumps(custom)})
-    assert letter.facts.get().kind == "delivered"
-
-
 # ---- Configured
 
 
@@ -261,18 +251,3 @@ def test_invalid_webhook_secret_is_refused_at_start(use, settings):
         setattr(settings, name, value)
         with pytest.raises(ImproperlyConfigured, match=said):
             esp_events.check(esps.ESPS[esp])
-
-
-def test_doctor_shows_last_event_and_missing_settings(client, use, letter, settings):
-    events = use("brevo")
-    assert result("bounces")[0] == "note"
-    post(client, "brevo", events["delivered"](letter))
-    assert result("bounces")[0] == "ok"
-    LetterFact.objects.all().delete()
-    use("sendgrid")
-    settings.WEBHOOK_SIGNING_KEY = ""
-    grade, said = result("bounces")
-    assert (grade, "set WEBHOOK_SIGNING_KEY" in said) == ("wrong", True)
-    assert "http://127.0.0.1:8000/anymail/sendgrid/tracking/" in said
-    LetterFact.objects.create(kind="delayed", via="mail", noted_at=NOW, key="1", message_id="1")
-    assert result("bounces")[0] == "ok"  # By mail, which some providers forward.

@@ -19,13 +19,11 @@ from digest import tasks
 from digest.operations import health
 from subscriptions.bounces import inbound, mailboxes, process
 from subscriptions.models import LetterFact
-from tests.factories import make, returned_mail
 from tests.factories.make import NOW
 from tests.factories.returned_mail import address_of, answer, report
 from tests.helpers import data_files
 from tests.helpers.checks import result
 from tests.servers.imap import ImapServer
-from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
 DATA = data_files.load("mailboxes.toml")
@@ -192,12 +190,6 @@ def test_message_stays_until_its_facts_are_committed(box, letter, monkeypatch):
     assert depths == [depth] * 3
 
 
-def test_one_run_reads_a_limited_number(box, monkeypatch):
-    monkeypatch.setattr(mailboxes, "MAX_MESSAGES", 2)
-    box.put(*[answer("x@paperboy.example", Message_ID=f"<{number}@x>") for number in range(3)])
-    assert [empty(box)["useless"] for _ in range(3)] == [2, 1, 0]
-
-
 def test_unreachable_mailbox_is_logged_without_its_password(settings, caplog):
     settings.BOUNCE_MAILBOX = ""
     tasks.read_bounces()
@@ -217,14 +209,6 @@ def imap():
 def url_of(server):
     user, password = (quote(word, safe="") for word in server.account)
     return f"imap://{user}:{password}@127.0.0.1:{server.port}/INBOX"
-
-
-def test_imap_server_refusing_a_folder_is_reported(imap):
-    box = mailboxes.mailbox_for(url_of(imap))
-    imap.may_create, imap.folders["INBOX"] = False, {7: answer("x@paperboy.example")}
-    with pytest.raises(mailboxes.MailboxError, match="create a folder Useless"):
-        mailboxes.empty(box, NOW)
-    assert len(imap.folders["INBOX"]) == 1
 
 
 @pytest.mark.parametrize(("account", "offers_plain", "is_ours", "trouble"), DATA["accounts"])
@@ -288,17 +272,3 @@ def test_doctor_reports_how_bounces_are_read(settings, letter, tmp_path, data_di
     (data_dir / "returned").mkdir()
     (data_dir / "returned" / "x.eml").touch()
     assert "1 unreadable message: see" in result("bounces")[1]
-
-
-@on_postgresql
-@pytest.mark.django_db(transaction=True)
-def test_locked_subscriber_does_not_delay_other_messages(tmp_path):
-    box = maildir(tmp_path)
-    held, other = make.subscriber(), make.subscriber()
-    for subscriber in (held, other):
-        box.put(report(address_of(returned_mail.letter(subscriber))))
-    with another_session() as session:
-        session.execute("SELECT FROM subscriptions_subscriber WHERE id = %s FOR UPDATE", [held.pk])
-        assert empty(box) == {"held": 1, "recorded": 1}
-    assert make.fresh(other).suppressed_by == "bounced"
-    assert empty(box) == {"recorded": 1}

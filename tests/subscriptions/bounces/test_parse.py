@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
-from subscriptions.bounces import parse, unreadable
+from subscriptions.bounces import parse
 from subscriptions.delivery import queue
 from subscriptions.models import Letter, LetterFact
 from tests.factories import make
@@ -177,17 +177,6 @@ def test_message_that_breaks_the_parser_is_set_aside_once(
     assert kept.stat().st_mode & 0o077 == 0
 
 
-def test_set_aside_messages_are_limited(monkeypatch, data_dir):
-    monkeypatch.setattr(parse, "parse_report", lambda *_: 1 / 0)
-    monkeypatch.setattr(unreadable, "MAX_FILES", 3)
-    for number in range(5):
-        receive(b"%d" % number, now=NOW + number * HOUR)
-    kept = sorted(path.read_bytes() for path in (data_dir / "returned").iterdir())
-    assert kept == [b"2", b"3", b"4"]
-    unreadable.purge(NOW + 3.5 * HOUR)
-    assert [path.read_bytes() for path in (data_dir / "returned").iterdir()] == [b"4"]
-
-
 def nested(depth):
     part = 'Content-Type: multipart/mixed; boundary="{0}"\n\n--{0}\n'.format
     parts = [part(n).encode() for n in range(depth)]
@@ -210,43 +199,11 @@ def test_hostile_messages_are_rejected_quickly(mime):
     assert not LetterFact.objects.exists()
 
 
-MANY_PARTS = {name: repeated(pieces) for name, pieces in MESSAGES["many_parts"].items()}
-
-
-@pytest.mark.parametrize("mime", [nested(60), *MANY_PARTS.values()], ids=["nested", *MANY_PARTS])
-def test_messages_with_too_many_parts_are_not_parsed(mime):
-    """It would take seconds."""
-    with pytest.raises(ValueError, match="more parts"):
-        parse.parse_report(mime)
-
-
 def test_long_header_field_is_read_up_to_a_limit(letter):
     """What stands behind is nobody's, also where it would name another letter."""
     padded = f"x@example.org, {' ' * parse.MAX_FIELD_LENGTH}{address_of(letter)}"
     assert receive(report(padded)) == "useless"
     assert receive(report(padded[-parse.MAX_FIELD_LENGTH :].strip())) == "recorded"
-
-
-def test_addresses_and_recipients_are_read_up_to_a_limit():
-    everyone = ", ".join(f"{n}@example.org" for n in range(parse.MAX_ADDRESSES + 5))
-    groups = [group("delivered", "2.1.5")] * parse.MAX_GROUPS
-    reports = report(everyone, *groups, group()), complaint(everyone)
-    read = [parse.parse_report(mime) for mime in reports]
-    assert [one.kind for one in read] == ["delivered", "complained"]
-    assert [len(one.addresses) for one in read] == [parse.MAX_ADDRESSES] * 2
-
-
-def test_text_beyond_the_limit_is_not_read(letter):
-    head, blank, body = report(address_of(letter)).partition(b"\n\n")
-    mime = head + blank + b"x" * parse.MAX_OCTETS + b"\n" + body
-    assert receive(mime) == "recorded"  # As a bounce that does not say why.
-    assert letter.facts.get().grade == "soft"
-
-
-def test_huge_message_is_read_up_to_its_report(subscriber, letter):
-    mime = report(address_of(letter)).replace(b"--=_b--", b"x" * 3_000_000 + b"\n--=_b--")
-    assert receive(mime) == "recorded"
-    assert state_of(subscriber) == "bounced"
 
 
 def test_report_with_an_invalid_date_has_no_time():

@@ -1,20 +1,14 @@
 """Whom to believe, and reports that come again, in any order, or of a letter not known yet."""
 
-import threading
-import time
-from unittest.mock import Mock
-
 import pytest
-from django.db import OperationalError
 
 from subscriptions.actions import change_address, moderation, signup
 from subscriptions.bounces import process
-from subscriptions.delivery import message_ids, queue, retention, suppress
+from subscriptions.delivery import message_ids, suppress
 from subscriptions.models import Letter, LetterFact, Seal, Subscriber
 from tests.factories import make, returned_mail
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW
 from tests.factories.returned_mail import address_of, answer, complaint, group, report
-from tests.helpers.threads import uncommitted
 from tests.subscriptions.actions.change_address_steps import agree_both
 from tests.subscriptions.bounces.receiving import (
     bounce_softly,
@@ -22,7 +16,6 @@ from tests.subscriptions.bounces.receiving import (
     receive,
     state_of,
 )
-from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db
 
@@ -121,75 +114,10 @@ def test_report_on_an_unknown_letter_waits_for_it(settings, subscriber):
     assert found.facts.get().message_id == ""
 
 
-def test_concurrent_matches_of_one_letter_act_once(settings, subscriber, monkeypatch):
-    report_lost(settings, subscriber)
-    named = process.letter_by_message_id
-
-    def meanwhile(message_id):
-        found = named(message_id)
-        LetterFact.objects.update(letter=found, message_id="")
-        return found
-
-    monkeypatch.setattr(process, "letter_by_message_id", meanwhile)
-    returned_mail.letter(subscriber)
-    process.match_unmatched(NOW + HOUR)
-    assert state_of(subscriber) == "written to"
-
-
-@on_postgresql
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("what", ["readers", "letters"])
-def test_locked_rows_delay_no_other_fact(settings, what):
-    subscribers = [make.subscriber() for _ in range(3)]
-    for one in subscribers:
-        report_lost(settings, one)
-    *held, other = [returned_mail.letter(one).subscriber for one in subscribers]
-    for one in held:  # They wait to be sent, and are called off when they are suppressed.
-        queue.create(one, "link", now=NOW, closes_at=NOW + DAY)
-    waiting = Letter.objects.filter(state="planned").values_list("pk", flat=True)
-    table, ids = {
-        "readers": ("subscriptions_subscriber", [one.pk for one in held]),
-        "letters": ("subscriptions_letter", list(waiting)),
-    }[what]
-    with another_session() as session:
-        session.execute(f"SELECT 1 FROM {table} WHERE id = ANY(%s) FOR UPDATE", [ids])
-        began = time.monotonic()
-        process.match_unmatched(NOW + HOUR)
-        assert time.monotonic() - began < 4  # One alone would be waited for for five seconds.
-    assert [state_of(one) for one in (*held, other)] == ["written to", "written to", "bounced"]
-    process.match_unmatched(NOW + HOUR)
-    assert [state_of(one) for one in held] == ["bounced", "bounced"]
-
-
-def test_database_error_is_not_taken_for_a_lock(settings, subscriber, monkeypatch):
-    report_lost(settings, subscriber)
-    full = Mock(side_effect=OperationalError("the disk is full"))
-    monkeypatch.setattr(process, "letter_by_message_id", full)
-    with pytest.raises(OperationalError, match="full"):
-        process.match_unmatched(NOW + HOUR)
-
-
 @pytest.mark.parametrize("off", [-DAY, 6 * DAY])
 def test_letter_is_found_days_off_its_message_id(letter, off):
     Letter.objects.update(created_at=message_ids.day_of(letter.message_id) + off)
     assert process.letter_by_message_id(letter.message_id) == letter
-
-
-def test_unmatched_fact_is_deleted_after_weeks(settings, subscriber):
-    report_lost(settings, subscriber)
-    process.match_unmatched(NOW + 40 * DAY)
-    assert not LetterFact.objects.exists()
-
-
-def test_unmatched_facts_are_limited(settings, letter, monkeypatch):
-    monkeypatch.setattr(process, "MAX_UNMATCHED", 2)
-    settings.RECIPIENT_DELIMITER = ""
-    for number in range(4):
-        made_up = f"<digest.2026-06-01.{number:032x}@{settings.MAIL_DOMAIN}>"
-        outcome = receive(report("bounces@x.example", message_id=made_up))
-    assert outcome == "useless"
-    assert LetterFact.objects.count() == 2
-    assert receive(report("bounces@x.example", message_id=letter.message_id)) == "recorded"
 
 
 def test_reused_letter_number_is_not_matched(subscriber, letter):
@@ -198,12 +126,6 @@ def test_reused_letter_number_is_not_matched(subscriber, letter):
     receive(report(address_of(other), message_id=letter.message_id))
     assert state_of(subscriber) == "bounced"
     assert not other.facts.exists()
-
-
-def test_facts_are_purged_with_the_events(letter, settings):
-    LetterFact.objects.create(letter=letter, kind="delayed", noted_at=NOW, key="1")
-    retention.purge(NOW + settings.KEEP_EVENTS + 2 * DAY)
-    assert not LetterFact.objects.exists()
 
 
 # ---- How many letters in a row may come back softly before no more are sent
@@ -242,13 +164,6 @@ def test_letters_to_another_address_are_not_counted(subscriber, own, state):
     bounce_softly(letters)
     assert state_of(subscriber) == state
     assert not Seal.objects.exists()
-
-
-def test_letters_of_other_subscribers_or_weeks_are_not_counted(subscriber):
-    other = make.subscriber("other@example.org")
-    bounce_softly(letters_of_days(other, 4))
-    bounce_softly(letters_of_days(subscriber, 3, NOW - 15 * DAY) + letters_of_days(subscriber, 3))
-    assert state_of(subscriber) == state_of(other) == "written to"
 
 
 def test_letters_from_before_unblocking_are_not_counted(subscriber):
@@ -315,16 +230,6 @@ def test_report_from_the_former_mailbox_suppresses_nobody(subscriber, letter, st
 
     assert tell(letter) == "written to"
     assert tell(to_the_new_one) == by
-
-
-@on_postgresql
-@pytest.mark.django_db(transaction=True)
-def test_complaint_is_not_replaced_by_a_simultaneous_bounce(subscriber, letter):
-    thread, commit = uncommitted(lambda: suppress.after_complaint(subscriber.pk, "abuse", NOW))
-    threading.Timer(0.5, commit.set).start()
-    assert receive(report(address_of(letter))) == "recorded"
-    thread.join(30)
-    assert state_of(subscriber) == "complained"
 
 
 @pytest.mark.parametrize(("by", "status"), [("complained", "5.1.1"), ("operator", "4.2.2")])

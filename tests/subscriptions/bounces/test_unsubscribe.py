@@ -1,28 +1,21 @@
 """Unsubscribing by an email to the address in List-Unsubscribe."""
 
 import re
-from contextlib import closing
-from unittest.mock import Mock
 from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
 
-from config.celery import app
-from digest import tasks
 from digest.letters import compose
 from digest.planning import plan
-from subscriptions.actions import signup
-from subscriptions.delivery import transitions, verp, worker
+from subscriptions.delivery import verp
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.make import DAY, HOUR, NOW
+from tests.factories.make import DAY, NOW
 from tests.factories.returned_mail import answer, report
 from tests.helpers import data_files
-from tests.servers.imap import ImapServer
 from tests.subscriptions.bounces.receiving import receive
-from tests.subscriptions.bounces.test_inbound import pipe, url_of
+from tests.subscriptions.bounces.test_inbound import pipe
 
 pytestmark = pytest.mark.django_db
 
@@ -113,45 +106,3 @@ def test_pipe_unsubscribes_by_its_recipient(monkeypatch, subscriber):
     address = verp.unsubscribe_address(subscriber).upper()  # As some relays write it.
     assert pipe(monkeypatch, b"From: you@example.org\n\n", "--recipient", address) == 0
     assert has_left(subscriber)
-
-
-@pytest.mark.slow
-def test_a_thousand_emails_in_the_mailbox_unsubscribe_once(settings, subscriber, outbox):
-    others = [make.subscriber() for _ in range(30)]
-    with closing(ImapServer()) as server:
-        emails = [request(one) for one in [*others, *[subscriber] * 970]]
-        server.folders["INBOX"] |= dict(enumerate(emails, start=1))
-        settings.BOUNCE_MAILBOX = url_of(server)
-        tasks.read_bounces()
-    assert app.conf.beat_schedule["read bounces"]["schedule"].minute == set(range(60))
-    assert all(map(has_left, others))
-    assert subscriber.consents.count() == 1
-    worker.deliver_due(lambda: NOW + HOUR)
-    assert [message["To"] for message in outbox()].count("you@example.org") == 1  # The goodbye.
-
-
-def test_emails_beyond_the_limit_of_a_day_change_nothing(settings, subscriber):
-    settings.LIMITS = settings.LIMITS | {"mailbox": 1}
-    for outcome in ("recorded", "useless"):
-        assert receive(request(subscriber)) == outcome
-        Subscriber.objects.update(unsubscribed_at=None)
-    assert receive(request(subscriber), now=NOW + DAY + 2 * HOUR) == "recorded"
-
-
-def test_requests_that_meet_a_locked_row_are_not_counted(monkeypatch, subscriber):
-    with monkeypatch.context() as patch:
-        patch.setattr(signup, "unsubscribe", Mock(side_effect=OperationalError("lock timeout")))
-        for _ in range(9):
-            with pytest.raises(OperationalError):
-                receive(request(subscriber))
-    assert receive(request(subscriber)) == "recorded"
-
-
-def test_an_email_holds_against_a_letter_under_way(subscriber, monkeypatch, outbox):
-    plan.plan(NOW)
-    check, mime = transitions.final_check, request(subscriber)
-    late = Mock(side_effect=lambda *args: receive(mime, now=NOW) and check(*args))
-    monkeypatch.setattr(transitions, "final_check", late)
-    worker.deliver_due(lambda: NOW)
-    assert Letter.objects.get(day__isnull=False).reason == "unsubscribed"
-    assert not [message for message in outbox() if message["List-Unsubscribe"]]

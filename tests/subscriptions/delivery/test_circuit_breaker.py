@@ -1,14 +1,9 @@
 """The switch that stops all sending, and what the operator sees: command, panel, doctor."""
 
-import time
-from threading import Event
-
 import lxml.html
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
-from django.db import transaction
 from django.urls import reverse
 
 from subscriptions.delivery import circuit_breaker, queue, status, worker
@@ -17,12 +12,10 @@ from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW
 from tests.helpers import data_files
 from tests.helpers.pages import text_of
-from tests.helpers.threads import at_once, errors_of
 
 pytestmark = pytest.mark.django_db
 
 PAGE = "admin:subscriptions_sending_changelist"
-PRESSED = {"_form_submitted": "on"}
 
 
 def letter(email=None, **fields):
@@ -55,16 +48,6 @@ def test_command_stops_and_resumes_sending(outbox, capsys, clock):
     assert len(outbox()) == 1
 
 
-def test_command_names_its_user_by_default(capsys, monkeypatch):
-    monkeypatch.setenv("LOGNAME", "postmaster")
-    assert "by postmaster." in command(capsys, "stop")
-    command(capsys, "resume")
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("os.getuid", lambda: 54321)  # A user without a name.
-    assert "by user 54321." in command(capsys, "stop")
-
-
 def test_command_without_arguments_prints_the_state_only(capsys):
     letter(next_try_at=NOW + MINUTE)
     assert "1 queued: the first is due at 12:01 UTC on 1 June 2026" in command(capsys)
@@ -74,16 +57,6 @@ def test_command_without_arguments_prints_the_state_only(capsys):
     letter(state="claimed", lease_until=NOW + 14 * MINUTE)
     assert command(capsys) == data_files.text("sending_state.txt")
     assert not Sending.objects.exists()
-
-
-def test_command_prints_why_the_breaker_opened_and_next_retry(capsys):
-    circuit_breaker.open("unreachable", "no route.", NOW)
-    due_at = circuit_breaker.current().retry_at
-    assert status.sending_status(due_at).text.endswith("The next attempt is due.")
-    circuit_breaker.open("auth", "535 5.7.8 bad credentials", NOW + MINUTE)
-    out = command(capsys)
-    who = "The mail server refuses user or password (2 times in a row)"
-    assert f"{who}: 535 5.7.8 bad credentials. Next attempt at 12:06" in out
 
 
 # ---- The panel
@@ -109,43 +82,6 @@ def test_stop_button_asks_on_a_page_and_returns(panel, outbox):
     assert LogEntry.objects.get().get_change_message() == "Sending stopped."
 
 
-def test_resume_button_asks_in_a_dialog_with_htmx(panel, outbox):
-    circuit_breaker.stop("Ada", NOW)
-    letter()
-    url, by_script = reverse("admin:subscriptions_sending_resume"), {"HX-Request": "true"}
-    assert b"<html" not in panel.get(url, headers=by_script).content
-    response = panel.post(url, PRESSED, headers=by_script)
-    assert (response.status_code, response["HX-Redirect"]) == (200, reverse(PAGE))
-    worker.deliver_due(lambda: NOW)
-    assert len(outbox()) == 1
-    assert "Sending resumed." in text_of(panel.get(reverse(PAGE)))
-
-
-def test_viewer_has_no_buttons(client):
-    user = User.objects.create(username="other", is_staff=True)
-    client.force_login(user)
-    assert client.get(reverse(PAGE)).status_code == 403
-    user.user_permissions.add(Permission.objects.get(codename="view_sending"))
-    text = text_of(client.get(reverse(PAGE)))
-    assert "Sending is on." in text
-    assert "Stop sending" not in text
-    for act in ("stop", "resume"):
-        url = reverse(f"admin:subscriptions_sending_{act}")
-        assert client.post(url, PRESSED).status_code == 403
-    assert not Sending.objects.exists()
-
-
-def test_index_page_warns_that_sending_is_stopped(panel):
-    assert "Resume sending" not in text_of(panel.get(reverse("admin:index")))
-    circuit_breaker.open("tls", "certificate has expired", NOW)
-    text = text_of(panel.get(reverse("admin:index")))
-    assert "The mail server offers no secure connection: certificate" in text
-    circuit_breaker.stop("Ada", NOW)
-    text = text_of(panel.get(reverse("admin:index")))
-    assert "Sending was stopped at 12:00 UTC on 1 June 2026 by Ada. When it may go on" in text
-    assert "Resume sending" in text
-
-
 # ---- A letter's page
 
 
@@ -168,41 +104,6 @@ def test_waiting_letter_shows_what_it_waits_for():
 
 def test_every_fact_has_words():
     assert set(status.FACT_SENTENCES) == set(LetterFact.Kind)
-
-
-def test_failure_that_several_workers_meet_counts_once():
-    for _ in range(3):
-        circuit_breaker.open("auth", "535 5.7.8 no", NOW)
-    assert circuit_breaker.current().failures == 1
-    circuit_breaker.close()
-    assert circuit_breaker.current().wait_reason(NOW) == ""
-
-
-@pytest.mark.django_db(transaction=True)
-def test_stop_is_kept_when_the_breaker_opens_concurrently():
-    circuit_breaker.open("unreachable", "away", NOW)
-    has_stopped = Event()
-
-    def stop():
-        with transaction.atomic():
-            circuit_breaker.stop("Ada", NOW)
-            has_stopped.set()
-            time.sleep(0.5)
-
-    def trip():
-        has_stopped.wait(10)
-        circuit_breaker.open("unreachable", "away", NOW + MINUTE)
-
-    assert errors_of(at_once(stop, trip)) == []
-    assert (circuit_breaker.is_stopped(), circuit_breaker.current().failures) == (True, 2)
-
-
-def test_persistent_outage_is_logged_as_an_error(caplog):
-    now = NOW
-    for _ in range(4):
-        circuit_breaker.open("unreachable", "away", now)
-        now = circuit_breaker.current().retry_at
-    assert [one.levelname for one in caplog.records] == ["WARNING", "WARNING", "ERROR", "ERROR"]
 
 
 def test_resuming_retries_without_waiting_for_the_breaker():

@@ -1,16 +1,12 @@
 """Messages of operators: who gets one, in which order, and when no more."""
 
-from unittest.mock import Mock
-
 import pytest
 from django.db import transaction
 
 from digest.planning import restoring
-from subscriptions import tasks
 from subscriptions.actions import preferences, signup
 from subscriptions.delivery import (
     circuit_breaker,
-    message_ids,
     messages,
     queue,
     sweep,
@@ -20,7 +16,7 @@ from subscriptions.delivery import (
 from subscriptions.models import Letter, LetterEvent
 from subscriptions.security import tokens
 from tests.factories import make
-from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, SECOND
+from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, NOW, SECOND
 from tests.subscriptions.delivery.steps import claim, pass_final_check
 
 pytestmark = pytest.mark.django_db
@@ -63,14 +59,6 @@ def test_each_receiver_gets_one_email_when_batches_are_interrupted(monkeypatch):
     assert messages.progress(make.fresh(message)) == {"sent": 5, "waiting": 0, "not sent": 0}
 
 
-def test_emails_of_two_messages_have_different_message_ids():
-    written()
-    make.message(starts_at=NOW - MINUTE)
-    messages.write_due(NOW)
-    letters = Letter.objects.select_related("subscriber")
-    assert len({message_ids.for_letter(letter) for letter in letters}) == 2
-
-
 def test_message_is_claimed_after_digests_and_awaited_emails():
     letter = written()
     digest = queue.create(letter.subscriber, "digest", now=NOW, closes_at=NOW + DAY)
@@ -79,14 +67,6 @@ def test_message_is_claimed_after_digests_and_awaited_emails():
     with transaction.atomic():
         claimed, _ = transitions.claim(NOW, 9)
     assert [one.kind for one in claimed] == ["link", "digest", "message"]
-
-
-def test_message_takes_one_round_of_the_workers(monkeypatch):
-    written()
-    monkeypatch.setattr(tasks, "LETTERS_PER_ROUND", 0.1)
-    monkeypatch.setattr(tasks.deliver_letters, "apply_async", hint := Mock())
-    tasks.deliver_due_letters()
-    hint.assert_called_once()
 
 
 @pytest.mark.parametrize("stage", ["queued", "claimed", "uncertain"])

@@ -1,18 +1,15 @@
 """Claims, the final check and stored bytes: which letters may take a step, and which not."""
 
-import time
-from datetime import timedelta
 from functools import partial
 from operator import attrgetter
 
 import pytest
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.base import ModelState
 from django.utils import timezone
 
 from digest.models import Pick
-from subscriptions import hooks
 from subscriptions.actions import erase, signup
 from subscriptions.db import run_sql
 from subscriptions.delivery import outcomes, queue, transitions
@@ -22,7 +19,7 @@ from subscriptions.models import Letter, MimeBatch, Subscriber
 from tests.factories import make
 from tests.factories.make import CONSENT_SOURCE, DAY, HOUR, MINUTE, NOW, TODAY
 from tests.helpers.subscriber_pages import STATES
-from tests.helpers.threads import at_once, errors_of
+from tests.helpers.threads import at_once
 from tests.subscriptions.delivery import steps
 from tests.subscriptions.delivery.worker.due_digests import digest_to
 from tests.subscriptions.delivery.worker.held_locks import on_postgresql
@@ -204,35 +201,6 @@ def test_lease_is_extended_at_the_final_check(composed):
     assert Letter.objects.get().state == "uncertain"
 
 
-def test_overtaken_worker_leaves_the_letter_on_an_error(monkeypatch, caplog):
-    letter = steps.letter_to()
-
-    def compose(composing, now):
-        queue.sweep(NOW + 20 * MINUTE)
-        assert steps.claim(letter, NOW + 40 * MINUTE)
-        raise RuntimeError("woken up, and broken")
-
-    monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(compose))
-    queue.deliver(letter.pk, NOW)
-
-    assert (make.fresh(letter).state, letter.attempt, letter.failed_attempts) == ("claimed", 2, 1)
-
-
-def test_events_have_their_attempt_and_time(server, composed):
-    letter = steps.letter_to("450-dot@example.org")
-    slow = timedelta(milliseconds=50)
-    server.before_dot_reply = lambda recipient: time.sleep(slow.total_seconds())
-
-    queue.deliver(letter.pk, NOW)
-
-    claimed, checked, put_back = letter.events.all()[1:]
-    assert NOW <= claimed.at < checked.at < put_back.at
-    assert put_back.at - checked.at >= slow
-    assert [event.attempt for event in (claimed, checked, put_back)] == [1, 1, 1]
-    assert make.fresh(letter).next_try_at == transitions.next_try_at(letter, put_back.at)
-    assert NOW + MINUTE <= letter.next_try_at <= NOW + 2 * MINUTE
-
-
 # ---- The clock by which workers agree on leases
 
 
@@ -254,15 +222,6 @@ CHANGED = {
     *("state", "attempt", "lease_until", "left_at"),
     *("message_id", "frozen_at", "mime_batch", "mime_offset", "mime_size"),
 }
-
-
-def test_no_index_covers_columns_of_claim_and_final_check():
-    """So PostgreSQL enters the changed row into none."""
-    unique = [one for one in Letter._meta.constraints if isinstance(one, models.UniqueConstraint)]
-    for index in [*Letter._meta.indexes, *unique]:
-        named = {*index.fields, *index.condition.referenced_base_fields}
-        assert not named & CHANGED, index.name
-    assert not [name for name in CHANGED if Letter._meta.get_field(name).db_index]
 
 
 @pytest.mark.django_db
@@ -326,18 +285,6 @@ def test_papers_of_a_resent_letter_stay_assigned_after_unsubscribing():
     queue.sweep(NOW + 32 * MINUTE)
     assert make.fresh(letter).reason == "unknown, once resent: unsubscribed"
     assert Pick.objects.count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_erasure_during_a_claim_never_fails(server, composed):
-    """A race; on SQLite its orders are few, on PostgreSQL many."""
-    came_of = []
-    for number in range(4):
-        letter = steps.letter_to(f"reader-{number}@example.org")
-        erase_them = partial(erase.erase, letter.subscriber, now=NOW)
-        came_of += at_once(erase_them, partial(queue.deliver, letter.pk, NOW))
-    assert errors_of(came_of) == []
-    assert not Letter.objects.filter(kind="digest", state__in=Letter.UNSENT).exists()
 
 
 def test_erased_subscriber_is_not_sent_the_dot(server, composed, monkeypatch):

@@ -2,9 +2,7 @@
 
 import pytest
 
-from digest.letters import compose, fragments
 from subscriptions.mail.byte_templates import HoleTemplate, html_line, line_slot, text_line
-from tests.factories.letter_data import material_of
 
 
 def test_hole_takes_only_prepared_values():
@@ -22,18 +20,3 @@ def test_text_line_wraps_under_its_indent():
     line = text_line("word " * 30, "    ")
     laid = b"".join(stencil.join({"reason": line})).decode()
     assert laid.count("\r\n    word") == 3
-
-
-def test_blocks_are_rendered_once_for_many_subscribers(monkeypatch):
-    monkeypatch.setattr(fragments, "_cache", {})
-    rendered = []
-    monkeypatch.setattr(
-        fragments,
-        "markup",
-        lambda name, context, real=fragments.markup: rendered.append(name) or real(name, context),
-    )
-    for pk in range(1, 20):
-        material = material_of(["Graphs", "Trees"], pk=pk)
-        material.picks[0].terms = [f"graph {pk}"]  # The reason alone differs.
-        compose.render(material)
-    assert rendered == ["paper", "paper", "group"]

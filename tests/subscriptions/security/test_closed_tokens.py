@@ -8,7 +8,7 @@ from django.urls import get_resolver, reverse
 
 from digest.personalization import feedback
 from digest.planning import plan
-from subscriptions.actions import change_address, signup
+from subscriptions.actions import change_address
 from subscriptions.delivery import rendering, transitions, worker
 from subscriptions.models import Move, Subscriber
 from subscriptions.notices import send as correspondence
@@ -206,20 +206,6 @@ def test_request_from_before_the_change_cannot_be_answered(client, clock, one, k
     for send in (client.get, client.post):
         assert "was moved to another address" in check_closed(send(asked), one)
     assert everything() == held
-
-
-def test_request_is_closed_to_a_concurrent_answer(client, one, monkeypatch):
-    asked = tokens.answer_url(one, "confirm", NOW)
-    confirm = signup.confirm
-
-    def confirm_late(subscriber, *given, **named):
-        move(Subscriber.objects.get())
-        return confirm(subscriber, *given, **named)
-
-    monkeypatch.setattr(signup, "confirm", confirm_late)
-    response = client.post(asked)
-    one.refresh_from_db()
-    check_closed(response, one)
 
 
 def test_used_link_in_the_old_mailbox_leads_nowhere(client, clock, one):

@@ -6,8 +6,6 @@ import pytest
 from django.template import engines
 from django.utils import translation
 
-from digest import wording
-from subscriptions.mail import plaintext
 from subscriptions.templatetags import dates
 
 DAY = date(2026, 11, 27)
@@ -29,20 +27,3 @@ def test_number_and_unit_have_a_no_break_space(language, form, said):
         assert dates.format_date(moment, form) == said
         assert page.render({"moment": moment, "form": form}) == said
         assert page.render({"moment": None, "form": form}) == ""
-
-
-def test_date_filter_respects_zone_and_escaping():
-    moment = datetime(2026, 11, 27, 7, tzinfo=UTC)
-    page = engines["html"].from_string(
-        "{% load tz %}{{ moment|timezone:'Asia/Tokyo'|date:'H:i' }} {{ moment|date:'\\<\\b\\>' }}"
-    )
-    assert page.render({"moment": moment}) == "16:00 &lt;b&gt;"
-
-
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_plain_text_has_ordinary_spaces(language):
-    with translation.override(language):
-        line = wording.footer_reason("Paperboy", DAY)
-    assert plaintext.NO_BREAK in line
-    assert plaintext.NO_BREAK not in plaintext.wrapped(line)
-    assert plaintext.one_line(line) == line.replace(plaintext.NO_BREAK, " ")

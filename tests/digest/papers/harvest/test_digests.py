@@ -1,19 +1,14 @@
 """What digests have of a harvest: they wait for it, and tell news of saved papers once."""
 
-from datetime import date, timedelta
-from itertools import product
+from datetime import timedelta
 
 import pytest
 
 from digest.models import Digest, Feedback, Paper
-from digest.papers import coverage, harvest
 from digest.planning import plan
-from digest.sources.arxiv import calendar
 from subscriptions.models import Letter, Subscriber
 from tests.factories import make
-from tests.factories.announcements import announcements, at, run
-from tests.factories.make import NOW
-from tests.helpers.data_files import cases
+from tests.factories.announcements import at, run
 
 pytestmark = pytest.mark.django_db
 
@@ -43,31 +38,6 @@ def test_digests_do_not_wait_for_abandoned_source(server, days, ago, letters):
     due = at(days[0] + timedelta(days=ago), 7)
     Subscriber.objects.update(next_due_at=due)
     assert plan.plan(due).letters == letters
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("first", "missing"), cases("arxiv_calendar")["year_ends"])
-def test_unknown_holiday_delays_one_digest(server, settings, first, missing):
-    """`missing` are the days in December without a list."""
-    settings.SOURCES = ["arxiv"]
-    first = date.fromisoformat(first)
-    every = [first + timedelta(days=n) for n in range(24)]
-    days = [day for day in every if calendar.is_announcement_day(day)]
-    server.days = announcements([day for day in days if day.day not in missing or day.month < 12])
-    run(server, first)
-    make.subscriber(wants_quiet_days=True, timezone="America/New_York", hour=2, confirmed_at=NOW)
-    plan.plan(at(first, 2))
-    late, raised = [], []
-    for day, hour in product(every[1:], (1, 2, 3, 7)):
-        now = at(day, hour)
-        if harvest.due_sources(now):
-            run(server, day, hour=hour)
-        due = Subscriber.objects.get().next_due_at
-        if plan.plan(now).letters and now > due:
-            late.append((due.day, now - due))
-        raised += coverage.alarms(now)
-    assert late == [(day, timedelta(hours=1)) for day in missing[:1]]
-    assert raised == []
 
 
 def test_first_digests_do_not_wait(server, days):

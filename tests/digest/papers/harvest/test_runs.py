@@ -12,7 +12,6 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from digest import tasks
 from digest.models import Coverage, Harvest, Observation, Paper
 from digest.operations import alarms
 from digest.papers import coverage, harvest, registry
@@ -82,14 +81,6 @@ def test_killed_run_resumes_with_same_result(server, days):
         assert coverage.is_verified(at(days[1]))
 
 
-def test_run_names_some_bad_records_and_counts_all(days, monkeypatch):
-    bad = [f"row {number}: it has no title" for number in range(9)]
-    monkeypatch.setattr(Library, "harvest", lambda *_, **__: iter([Batch([], bad, note="Cut.")]))
-    row = harvest.run(Library(), None, clock=lambda: at(days[0]))
-    assert "9 could not be read. Cut; row 0: it has no title; " in row.result
-    assert row.result.endswith("row 3: it has no title.")
-
-
 def test_backfill_estimates_announcement_days(server, days):
     row = run(server, days[7], since=days[0])
     assert row.state == "done", row.result
@@ -103,14 +94,6 @@ def test_programming_error_is_logged_and_named(days, monkeypatch, caplog):
     row = harvest.run(Library(), None, clock=lambda: at(days[0]))
     assert (row.state, row.result.partition(". ")[2]) == ("failed", "Failed: ZeroDivisionError.")
     assert [one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
-
-
-def test_non_ascii_sender_name_does_not_break_requests(days, settings):
-    settings.DEFAULT_FROM_EMAIL = "Täglich Neues <digest@papers.example>"
-    with closing(HuggingFaceServer(today=days[0])) as server:
-        source = server.source()
-        row = harvest.run(source, harvest.web_for(source), clock=lambda: at(days[0]))
-    assert row.state == "done", row.result
 
 
 def test_failing_source_does_not_stop_others(server, days, monkeypatch, capsys):
@@ -139,14 +122,6 @@ def test_votes_are_recorded_daily_per_source(monkeypatch):
     assert Paper.objects.get().upvotes == 20
 
 
-def test_harvest_command_lists_known_sources(settings):
-    with pytest.raises(CommandError, match=r"Unknown source: pubmed\. Choose from: arxiv"):
-        call_command("harvest", "pubmed")
-    settings.SOURCES = []
-    with pytest.raises(CommandError, match="Name one: arxiv, biorxiv"):
-        call_command("harvest")
-
-
 # ---- What could not be fetched is owed: it is gone on with, or fetched by a later run
 
 
@@ -159,29 +134,6 @@ def test_missed_days_are_owed_until_fetched(server, days):
     run(server, days[9], hour=9)
     assert Harvest.objects.filter(since=days[0]).get().state == "done"
     assert stored().keys() == expected_papers(server, days[9]).keys()
-
-
-def test_interrupted_run_starts_over_the_next_day(days):
-    make.harvest("library", at(days[0]), state="failed", cursor="2")
-    row = harvest.run(Library(), None, clock=lambda: at(days[1]))
-    assert (row.today, Harvest.objects.count()) == (days[1], 2)
-
-
-def test_owed_days_are_fetched_in_order_while_running(days):
-    """Else another worker would fetch the same beside it."""
-    for hour, since in enumerate((days[1], days[0])):
-        moment = at(days[2], hour)
-        make.harvest("library", moment, since=since, state="failed", ended_at=moment)
-    fetched = []
-
-    class Slow(Library):
-        def harvest(self, web, *, since, **others):
-            row = Harvest.objects.get(since=since, today=days[2])
-            fetched.append((since, harvest.is_running("library", at(days[2])), row.ended_at))
-            yield Batch([])
-
-    harvest.run(Slow(), None, clock=lambda: at(days[2]))
-    assert fetched == [(since, True, None) for since in (None, days[1], days[0])]
 
 
 def test_run_out_of_time_is_continued_later(server, days, monkeypatch):
@@ -256,22 +208,6 @@ def test_running_harvest_blocks_its_source_until_dead(days, state, minutes, may)
     assert harvest.try_start("library", now) is may
 
 
-def test_concurrent_tasks_harvest_source_once(monkeypatch):
-    """As two beats tell them: neither run is there yet when the other looks."""
-    begun = []
-
-    class Counting(Library):
-        def harvest(self, web, **_):
-            begun.append(self)
-            yield Batch([])
-
-    monkeypatch.setattr(registry, "source_named", lambda name: Counting())
-    monkeypatch.setattr(harvest, "is_running", lambda name, now: False)
-    for _ in range(2):
-        tasks.harvest_source("library")
-    assert len(begun) == 1
-
-
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_workers_send_arxiv_one_request_at_a_time(server, days):
@@ -343,13 +279,6 @@ def test_empty_lists_are_quiet_at_weekends():
     assert list(states) == ["waiting", "quiet", "quiet"]
 
 
-def test_truncated_list_with_papers_counts_as_fresh():
-    fields = {"records": [Record("2606.00001", "Title")], "day": MONDAY}
-    coverage.record("arxiv", Batch(**fields, category="cs", state="incomplete"), NOW)
-    coverage.record("arxiv", Batch(**fields, state="fresh"), NOW)
-    assert list(Coverage.objects.values_list("category", "state")) == [("cs", "fresh")]
-
-
 @pytest.mark.parametrize("fault", ["html", "cut", "not utf-8"])
 def test_invalid_feed_does_not_stop_others(server, days, fault):
     server.faults["cs"] = fault
@@ -361,28 +290,6 @@ def test_invalid_feed_does_not_stop_others(server, days, fault):
     if fault != "not utf-8":
         assert row.state == "failed"
         assert state("cs", days[0]) == "failed"
-
-
-def test_broken_item_is_one_bad_record(server, days):
-    server.faults["cs"] = "broken item"
-    row = run(server, days[0])
-    assert row.unreadable >= 1
-    assert f"{row.unreadable} could not be read." in row.result
-    receipt = coverage.receipt(at(days[0]))
-    assert receipt.announced > receipt.had
-    (short,) = [one for one in Coverage.objects.all() if one.announced > one.stored]
-    assert (short.state, "could not be read: " in short.note) == ("fresh", True)
-    assert stored().keys() == expected_papers(server, days[0]).keys()
-
-
-def test_day_without_time_left_states_the_reason(server, days, monkeypatch):
-    def too_slow(*_, **__):
-        raise SoftTimeLimitExceeded
-
-    monkeypatch.setattr(storing, "store", too_slow)
-    with pytest.raises(SoftTimeLimitExceeded):
-        run(server, days[0])
-    assert Coverage.objects.get().note == harvest.OUT_OF_TIME
 
 
 def test_source_that_never_worked_raises_no_alarm(server, days):

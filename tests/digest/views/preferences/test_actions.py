@@ -1,20 +1,18 @@
 """The preferences page: what it changes, what it refuses, and the subscriber's data."""
 
 import re
-from urllib.parse import urlencode
 
 import lxml.html
 import pytest
 
-from subscriptions.models import ApiToken, Subscriber, TopicPreference
+from subscriptions.models import ApiToken, Subscriber
 from subscriptions.security import api_tokens
 from tests.factories import make
-from tests.factories.make import HOUR, NOW, TODAY
+from tests.factories.make import HOUR, NOW
 from tests.helpers import data_files
 from tests.helpers.pages import text_of
-from tests.helpers.subscriber_pages import DAY, digest_of, stances, url
+from tests.helpers.subscriber_pages import DAY, stances, url
 from tests.helpers.tables import everything
-from tests.subscriptions.actions.signup_steps import accepted
 
 pytestmark = pytest.mark.django_db
 
@@ -74,32 +72,6 @@ def test_empty_form_drops_wishes_and_keeps_settings(client, sent):
     assert stances(subscriber) == {}
 
 
-RESUMED = {
-    "paused": ({"paused_until": (NOW + 9 * DAY).date()}, "resume"),
-    "bounced": ({"suppressed_at": NOW - 9 * DAY, "suppressed_by": "bounced"}, "resume"),
-    "gone": ({"unsubscribed_at": NOW - DAY}, ""),
-    "pending": ({"confirmed": False}, ""),
-    "kept from": ({"suppressed_at": NOW, "suppressed_by": "operator"}, ""),
-}
-
-
-@pytest.mark.parametrize(("fields", "done"), RESUMED.values(), ids=RESUMED)
-def test_resumed_subscriber_is_welcomed(client, fields, done):
-    subscriber = make.subscriber(**fields)
-    response = client.post(url("preferences", subscriber), {"action": "resume"})
-    assert response["Location"].endswith(f"?done={done}")
-
-
-@pytest.mark.parametrize("kind", ["application/json", "application/octet-stream"])
-def test_non_form_body_changes_nothing(client, kind):
-    subscriber = make.subscriber(interests="bread")
-    before = stances(subscriber)
-    response = client.generic("POST", url("preferences", subscriber), '{"hour": 8}', kind)
-    assert response.status_code == 400
-    assert "Nothing was changed" in response.text
-    assert stances(subscriber) == before != {}
-
-
 def test_every_wish_and_setting_can_be_changed(client):
     followed, muted = make.topic("Followed"), make.topic("Muted")
     subscriber = make.subscriber(interests="bread", topics=[muted])
@@ -117,18 +89,6 @@ def test_every_wish_and_setting_can_be_changed(client):
     assert subscriber.next_due_at.isoformat() == "2026-06-09T15:00:00+00:00"
 
 
-def test_removed_language_is_shown_as_english(client):
-    page = client.get(url("preferences", make.subscriber(language="tlh"))).text
-    assert '<option value="en" selected>English</option>' in page
-
-
-def test_invalid_form_still_shows_absent_settings(client):
-    subscriber = make.subscriber(language="de", wants_quiet_days=True)
-    page = client.post(url("preferences", subscriber), {"size": 0}).text
-    for selected in ('"de"', '"yes"'):
-        assert f"<option value={selected} selected>" in page
-
-
 def test_muting_wins_over_following(client):
     topic = make.topic()
     subscriber = make.subscriber()
@@ -139,48 +99,12 @@ def test_muting_wins_over_following(client):
     assert f"You both follow and mute {topic.name}, bread : muting wins." in page
 
 
-def test_conflict_message_requires_own_conflicting_topics(client):
-    one, other = make.topic("One"), make.topic("Other")
-    subscriber, stranger = make.subscriber(), make.subscriber(muted=[one])
-    sent = {"topics": one.slug, "mute": other.slug, "interests": "cake"}
-    saved = client.post(url("preferences", subscriber), sent)
-    others = TopicPreference.objects.filter(subscriber=stranger).values_list("topic", flat=True)
-    query = urlencode({"both": [*others, one.pk, "x", "9" * 30]}, doseq=True)
-    for address in (saved["Location"], f"{saved['Location']}&{query}"):
-        assert "muting wins" not in text_of(client.get(address))
-
-
-def test_unconfirmed_subscriber_sees_how_to_be_asked_again(client):
-    subscriber = make.subscriber(confirmed=False)
-    page = client.get(url("preferences", subscriber)).text
-    assert '<a href="/subscribe/">Sign up again</a> to get a new one' in page
-
-
 @pytest.mark.parametrize("sent", [{"pause_until": ""}, {"action": "resume"}])
 def test_pause_can_be_ended(client, sent):
     subscriber = make.subscriber(paused_until=(NOW + 9 * DAY).date(), next_due_at=NOW + 9 * DAY)
     client.post(url("preferences", subscriber), sent)
     assert make.fresh(subscriber).paused_until is None
     assert subscriber.next_due_at < NOW + DAY
-
-
-def test_ended_pause_explains_a_delayed_digest(client):
-    subscriber = make.subscriber(hour=NOW.hour + 1, paused_until=(NOW + 9 * DAY).date())
-    accepted(subscriber, TODAY - DAY, at=NOW)  # Late, so that the next is put off.
-    said = text_of(client.post(url("preferences", subscriber), {"action": "resume"}, follow=True))
-    assert "Welcome back." in said
-    assert "That is later than your delivery time" in said
-    assert "at your hour" not in said
-
-
-@pytest.mark.parametrize(("language", "day"), [("en", "12/10/2026"), ("de", "10.12.2026")])
-def test_ambiguous_pause_date_is_refused_in_every_language(client, language, day):
-    """Which day 12/10 is depends on who writes it."""
-    subscriber = make.subscriber()
-    path, headers = url("preferences", subscriber), {"accept-language": language}
-    page = client.post(path, {"pause_until": day}, headers=headers)
-    assert page.status_code == 400
-    assert make.fresh(subscriber).paused_until is None
 
 
 def test_past_pause_date_is_refused_and_form_kept(client):
@@ -203,23 +127,6 @@ def test_past_pause_date_is_refused_and_form_kept(client):
     assert everything() == before
 
 
-def test_stale_page_with_an_ended_pause_can_be_saved(client):
-    subscriber = make.subscriber(paused_until=(NOW - DAY).date())
-    sent = {"pause_until": str(subscriber.paused_until), "size": "7"}
-    assert client.post(url("preferences", subscriber), sent).status_code == 302
-    assert make.fresh(subscriber).size == 7
-
-
-@pytest.mark.parametrize("action", ["resume", "reset", "export"])
-def test_other_actions_do_not_change_wishes(client, action):
-    topic = make.topic()
-    subscriber = make.subscriber(interests="bread", muted=[topic], size=3)
-    client.post(url("preferences", subscriber), {"action": action, "interests": "cake", "size": 5})
-    subscriber.refresh_from_db()
-    assert stances(subscriber) == {"bread": "follow", topic.query: "mute"}
-    assert subscriber.size == 3
-
-
 @pytest.mark.parametrize("sent", data_files.load("sign_up_forms.toml")["invalid_preferences"])
 def test_invalid_setting_changes_nothing(client, sent):
     make.topic("Graph learning")
@@ -227,17 +134,6 @@ def test_invalid_setting_changes_nothing(client, sent):
     before = everything()
     assert client.post(url("preferences", subscriber), sent).status_code == 400
     assert everything() == before
-
-
-def test_erasing_keeps_rows_of_other_subscribers(client):
-    subscriber, other = make.subscriber(interests="bread"), make.subscriber(interests="cake")
-    for one in (subscriber, other):
-        digest_of(one)
-    erased = client.post(url("preferences", subscriber), {"action": "erase"})
-    assert "Your data is erased" in text_of(erased)
-    assert Subscriber.objects.get() == other
-    assert (stances(other), other.letters.count()) == ({"cake": "follow"}, 1)
-    assert other.picks.count() == 1
 
 
 # ---- The API token

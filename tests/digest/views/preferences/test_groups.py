@@ -20,16 +20,6 @@ def page(client, membership):
     return text_of(client.get(url("preferences", membership.subscriber) + "?tab=groups"))
 
 
-def test_only_invited_subscribers_have_the_tab(client):
-    group = make.group("The lab")
-    make.member(group, "Ada")
-    other = make.member(make.group("Readers"))
-    assert "The lab" not in page(client, other)
-    shown = client.get(url("preferences", make.subscriber()) + "?tab=groups").text
-    assert "Groups" not in shown
-    assert '<div id="interests" class="is-open">' in shown
-
-
 def test_only_members_see_the_names_of_members(client):
     group = make.group("The lab")
     joined, invited = make.member(group, "Ada"), make.member(group)
@@ -56,16 +46,6 @@ def test_subscriber_joins_declines_recommendations_and_leaves(client):
     assert make.fresh(membership).takes_recommendations
     act(client, membership, "leave")
     assert (make.fresh(membership).name, membership.joined_at) == ("", None)
-
-
-def test_invalid_name_is_an_error_of_its_field(client):
-    membership = make.member(make.group("The lab"))
-    answer = act(client, membership, "join", name="<i>" + "x" * 10_000)
-    assert answer.status_code == 400
-    assert "Please keep to 60 characters." in answer.text
-    assert f'href="#id_name_{membership.pk}"' in answer.text
-    assert "<i>" not in answer.text
-    assert make.fresh(membership).joined_at is None
 
 
 @pytest.mark.parametrize("action", ["join", "leave", "take", "refuse"])

@@ -47,27 +47,9 @@ def test_script_gets_only_the_difference(client, subscriber):
     assert "<form" not in part
 
 
-CUT = "This preview uses only your first keywords."
 MANY = [words(n * 40, 40) for n in range(40)]
-
-
-def test_truncated_preview_says_so(client, subscriber):
-    sent = {"action": "preview", "interests": "\n".join(["graph networks", *MANY])}
-    page = client.post(address(subscriber), sent).content.decode()
-    assert CUT in page
-    sent["action"] = "save"
-    client.post(address(subscriber), sent)
-    sent = {"action": "preview", "interests": "protein folding"}
-    assert CUT in client.post(address(subscriber), sent).content.decode()
-    other = make.subscriber(interests="graph networks")
-    assert CUT not in client.post(address(other), sent).content.decode()
 
 
 def test_preview_without_model_says_so(client):
     page = client.post(address(make.subscriber()), {"action": "preview", "interests": "graphs"})
     assert b"papers are ranked a few minutes after" in page.content
-
-
-def test_page_title_announces_saving(client, subscriber):
-    page = client.post(address(subscriber), {"interests": "bread"}, follow=True).content.decode()
-    assert "<title>Saved. Preferences · Paperboy</title>" in page

@@ -5,9 +5,8 @@ import pytest
 from django.urls import reverse
 
 from digest.indexing import model_store
-from digest.models import FittedModel, Paper
+from digest.models import Paper
 from digest.personalization import feedback, library
-from digest.planning import slots
 from subscriptions.security import tokens
 from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW, SECOND, TODAY
@@ -80,37 +79,4 @@ def test_papers_with_feedback_are_not_new_to_the_subscriber(client, roads, subsc
 
 def test_one_liked_paper_is_enough(client, roads, subscriber):
     like(subscriber, roads[0])
-    assert are_new(titles_of(part_of(client, subscriber)), roads)
-
-
-def test_empty_list_is_explained(client, roads, subscriber):
-    for paper in roads[6:]:
-        paper.delete()
-    like(subscriber, *roads[:3])
-    part = part_of(client, subscriber)
-    assert "None in the past week" in words_of(part)
-    assert not titles_of(part)
-
-
-def test_papers_older_than_a_week_are_omitted(client, roads, subscriber):
-    like(subscriber, *roads[:3])
-    first, *_ = titles_of(part_of(client, subscriber))
-    for days, is_there in ((6, True), (7, False)):
-        Paper.objects.filter(title=first).update(day=TODAY - days * DAY)
-        assert (first in titles_of(part_of(client, subscriber))) == is_there
-
-
-def test_section_is_hidden_before_learning(client, roads, subscriber):
-    feedback.record(subscriber, roads[0], "more", NOW)
-    assert part_of(client, subscriber) is None
-    like(subscriber, *roads[:3])
-    FittedModel.objects.all().delete()  # Without a model, papers cannot be ranked.
-    assert part_of(client, subscriber) is None
-
-
-def test_section_asks_to_reload_when_server_is_busy(client, roads, subscriber, monkeypatch):
-    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.01)
-    like(subscriber, *roads[:3])
-    with slots.slot(), slots.slot():
-        assert "Reload the page in a few seconds" in words_of(part_of(client, subscriber))
     assert are_new(titles_of(part_of(client, subscriber)), roads)

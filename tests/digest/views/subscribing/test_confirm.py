@@ -1,14 +1,11 @@
 """The page that confirms: once, on record, and with the moment of the next digest."""
 
-from datetime import datetime
-
 import pytest
 from django.test import Client
 
 from digest.indexing import model_store
 from digest.planning import plan
 from subscriptions.actions import invite
-from subscriptions.delivery import worker
 from subscriptions.models import Group, Membership, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, NOW, SECOND, TODAY
@@ -48,18 +45,6 @@ def test_consent_records_the_letter_and_its_wording(client, kind, fields, via):
     assert subscriber.consents.count() == 1
 
 
-#: The second is later than yesterday's.
-NEXT_DIGESTS = [("02 08:13", True), ("02 00:13", True), ("01 12:00", False)]
-
-
-@pytest.mark.parametrize(("due", "is_delayed"), NEXT_DIGESTS)
-def test_preferences_explain_a_delayed_digest(client, due, is_delayed):
-    subscriber = make.subscriber(hour=7, next_due_at=datetime.fromisoformat(f"2026-06-{due}+00:00"))
-    page = client.get(url("preferences", subscriber)).text
-    assert due.split()[1] in page
-    assert ("That is later than your delivery time" in page) == is_delayed
-
-
 RESUBSCRIBED = [
     ("goodbye", {"unsubscribed_at": NOW, "hour": 6, "timezone": "Asia/Tokyo"}, "08:00", True),
     ("confirm", {"unsubscribed_at": NOW - 2 * HOUR}, "07:00", False),
@@ -75,23 +60,6 @@ def test_resubscribed_subscriber_is_announced_the_next_day(client, kind, fields,
     assert "on its way" not in page
     assert f"Next digest: Tuesday, 2\u00a0June, {hour}" in page
     assert ("It comes later than usual" in page) == is_late
-
-
-@pytest.mark.parametrize("kind", ["goodbye", "bounced"])
-def test_page_announces_the_next_digest(client, kind):
-    fields = BOUNCING if kind == "bounced" else STATES["unsubscribed"]
-    late, early = (make.subscriber(hour=hour, **fields) for hour in (20, 7))
-    assert "Next digest: Monday, 1\u00a0June, 20:00" in client.post(answer(kind, late)).text
-    assert "is on its way" in client.post(answer(kind, early)).text
-
-
-@pytest.mark.parametrize(("weekdays", "is_daily"), [(0b0000001, False), (0b1111111, True)])
-def test_page_announces_chosen_weekdays(client, weekdays, is_daily):
-    subscriber = make.subscriber(weekdays=weekdays, **STATES["unsubscribed"])
-    path = answer("goodbye", subscriber)
-    for page in (client.post(path), client.get(path)):
-        assert ("every day at 07:00" in page.text) == is_daily
-        assert ("on the days you chose, at 07:00" in page.text) != is_daily
 
 
 def test_page_shows_the_first_digest_or_its_time(client, clock):
@@ -136,14 +104,6 @@ def test_page_names_the_inviter_and_group(client, language, said):
     assert "Lab" in page
     assert 'name="join">' in page
     assert 'value="Ada"' in page
-
-
-def test_invitation_is_in_the_chosen_language(client, outbox):
-    invited_page(client, "de")
-    worker.deliver_due(lambda: NOW)
-    (email,) = outbox()
-    assert email["Subject"] == "Einladung zu Paperboy"
-    assert "head lädt Sie" in email.get_body(("plain",)).get_content()
 
 
 def test_group_is_not_joined_without_the_checkbox(client):

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from subscriptions.actions import signup
 from subscriptions.delivery import worker
 from subscriptions.models import Letter, Subscriber
 from subscriptions.notices import send
@@ -98,12 +97,3 @@ def test_invalid_address_is_refused_at_its_field(client, email):
     assert page.status_code == 400
     assert 'id="id_email_error"' in page.text
     assert sent() == 0
-
-
-def test_unsubscribing_does_not_cancel_the_waiting_link(client, outbox):
-    subscriber = make.subscriber(ADDRESS)
-    ask(client)
-    signup.unsubscribe(subscriber.public_id, source=signup.ConsentSource("a test"), now=NOW)
-    worker.deliver_due(lambda: NOW + 2 * MINUTE)
-    assert {message["Subject"] for message in outbox()} >= {"Your Paperboy settings link"}
-    assert broken(NOW + 2 * MINUTE) == {}

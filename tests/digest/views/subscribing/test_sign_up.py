@@ -71,16 +71,6 @@ def test_form_errors_link_to_their_fields(client, page):
     assert [one for one in shown.xpath("//@id") if one in ids] == ids  # As they stand there.
 
 
-@pytest.mark.parametrize(("wrong", "name", "value"), FORMS["focused"])
-def test_focus_is_on_the_first_invalid_field(client, wrong, name, value):
-    wrong = {field: LONG if text == "LONG" else text for field, text in wrong.items()}
-    make.topic("Bread", slug="bread")
-    page = client.post(url("preferences", make.subscriber()), wrong).content
-    field = lxml.html.fromstring(page).xpath("//*[@autofocus]")[0]
-    box = field.get("value") if field.get("type") == "checkbox" else ""
-    assert (field.get("name"), box) == (name, value)
-
-
 def test_filled_honeypot_is_refused_without_storing(client):
     response = client.post("/subscribe/", {"email": "you@example.org", "website": "spam.example"})
     assert response.status_code == 400
@@ -104,14 +94,6 @@ def test_stopped_sending_is_announced_after_a_form(client, page, is_held_up):
     assert ("follows as soon as it resumes" in said) == is_held_up
     assert (re.search("[Ww]e sent|on its way", said) is None) == is_held_up
     assert ("No email after ten minutes?" in said) != is_held_up
-
-
-def test_stopped_sending_is_announced_after_confirming(client):
-    circuit_breaker.stop("Ada", NOW)
-    subscriber = make.subscriber(confirmed=False)
-    page = client.post(tokens.answer_url(subscriber, "confirm", subscriber.asked_at)).text
-    assert "Your first digest follows as soon as it resumes" in page
-    assert "on its way" not in page
 
 
 @pytest.mark.parametrize(("origin", "via"), FORMS["origins"])
@@ -140,20 +122,6 @@ def test_topics_of_other_subscribers_cannot_be_followed(client):
         assert response.status_code == 400
 
 
-def test_hidden_topic_can_be_followed_by_its_slug(client):
-    hidden = make.topic("Hidden", is_offered=False)
-    client.post("/subscribe/", {"email": "you@example.org", "topics": hidden.slug})
-    assert stances(Subscriber.objects.get()) == {"Hidden": "follow"}
-
-
-def test_long_word_in_any_script_is_stored(client):
-    """A database index has its limits: 2700 bytes in PostgreSQL."""
-    words = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(2000))
-    sent = {"email": "you@example.org", "interests": words}
-    assert client.post("/subscribe/", sent).status_code == 200
-    assert stances(Subscriber.objects.get()) == {words: "follow"}
-
-
 def interests_on(page):
     return [
         chip.strip() for chip in lxml.html.fromstring(page.text).xpath("//ul/li[@data-kind]/text()")
@@ -180,10 +148,3 @@ def test_unsubscribed_address_confirms_its_new_interests(client):
         someone.refresh_from_db()
         page = client.get(tokens.answer_url(someone, "confirm", someone.asked_at))
         assert interests_on(page) == [text or "bread"]
-
-
-def test_sign_up_page_shows_interests_as_chips(client):
-    sent = {"email": "nobody", "interests": "sour dough\nno surveys"}
-    for page in (client.get("/subscribe/", sent), client.post("/subscribe/", sent)):
-        lines = lxml.html.fromstring(page.text).xpath("//*[@id='entries_interests']//@data-line")
-        assert lines == ["sour dough", "not: surveys"]

@@ -61,8 +61,3 @@ def states():
 
 def recipients(server):
     return sorted(recipient for recipient, _ in server.accepted)
-
-
-def to_one(email, stage, reply):
-    """A script: this reply at this stage to this address, and nothing odd to all others."""
-    return lambda at, whom, conversation: reply if (at, whom) == (stage, email) else None

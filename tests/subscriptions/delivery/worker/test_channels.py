@@ -9,9 +9,8 @@ import pytest
 from digest.models import Digest, Pick
 from digest.operations.checks import service
 from subscriptions import hooks, tasks
-from subscriptions.delivery import circuit_breaker, status, sweep, transitions
+from subscriptions.delivery import circuit_breaker, status, sweep
 from subscriptions.delivery.transports.registry import ChannelTransport
-from subscriptions.mail import render
 from subscriptions.models import Letter, Subscriber
 from subscriptions.security.encryption import encrypt
 from tests.factories import make
@@ -20,8 +19,7 @@ from tests.faults.ports import free_port
 from tests.helpers.threads import at_once
 from tests.servers import channels
 from tests.servers.postfix import wait_until
-from tests.subscriptions.delivery import steps
-from tests.subscriptions.delivery.worker import due_digests, held_locks
+from tests.subscriptions.delivery.worker import due_digests
 from tests.subscriptions.delivery.worker.due_digests import deliver
 
 pytestmark = pytest.mark.django_db
@@ -68,18 +66,6 @@ def test_digest_is_posted_once_and_not_emailed(server, room):
     assert status.describe(letter, NOW).startswith("The channel accepted it")
 
 
-def test_acceptances_are_recorded_after_a_failed_first_round(room, monkeypatch):
-    fault = threading.Event()
-    room.answers.append(lambda talk: talk.read() or (fault.wait(9) and talk.send(200, {}, b"")))
-    message_to(room)
-    message_to(room)
-    steps.before(monkeypatch, transitions, "accept", lambda few, *_: few and (fault.set() or 1 / 0))
-    with pytest.raises(ZeroDivisionError):
-        deliver()
-    sweep.sweep(NOW + MINUTE)
-    assert due_digests.states() == {"accepted": 2}
-
-
 @pytest.mark.django_db(transaction=True)
 def test_hanging_channel_delays_no_email_or_other_channel(server, room):
     may_answer = threading.Event()
@@ -110,28 +96,6 @@ def test_mail_server_outage_delays_no_post(settings, room):
         assert deliver(NOW + seconds * SECOND) == {"accepted": 1}
         assert "It is due" in status.describe(message_to(room), NOW)
     assert circuit_breaker.current().failures == 1
-
-
-def test_stop_during_composing_withholds_the_message(room, monkeypatch):
-    def stop_and_compose(letters, now):
-        circuit_breaker.stop("Ada", NOW)
-        return COMPOSER(letters, now)
-
-    monkeypatch.setitem(hooks.composers, "digest", stop_and_compose)
-    letter = message_to(room)
-    for hours in range(2):
-        deliver(NOW + hours * HOUR)
-    assert (make.fresh(letter).state, letter.attempt, room.asked) == ("planned", 1, [])
-
-
-@held_locks.on_postgresql
-@pytest.mark.django_db(transaction=True)
-def test_message_waits_while_its_channel_is_locked(room):
-    letter = message_to(room)
-    with held_locks.another_session() as session:
-        session.execute("SELECT 1 FROM subscriptions_subscriber FOR UPDATE")
-        deliver()
-    assert (make.fresh(letter).state, letter.next_try_at > NOW) == ("planned", True)
 
 
 @pytest.mark.parametrize("mail", ["file:", None])
@@ -197,25 +161,6 @@ def test_subscriber_links_are_not_posted_to_a_channel(server, room, kind):
     deliver()
     assert make.fresh(letter).reason == "not for a channel"
     assert [*room.asked, *server.bodies] == []
-
-
-@pytest.mark.parametrize("is_channel", [True, False])
-def test_content_is_not_sent_by_the_wrong_medium(server, room, monkeypatch, is_channel):
-    content = make.content() if is_channel else render.Content("", (), (), (), payload=b"{}")
-    monkeypatch.setitem(hooks.composers, "digest", make.one_by_one(lambda letter, now: content))
-    letter = message_to(room) if is_channel else due_digests.digest_to("reader@example.org")
-    deliver()
-    assert make.fresh(letter).reason == "not for a channel"
-    assert [*room.asked, *server.bodies] == []
-
-
-def test_new_channel_gets_a_welcome_in_its_language(server, room):
-    letter = message_to(room, kind="welcome")
-    Subscriber.objects.update(language="de")
-    Pick.objects.all().delete()
-    deliver()
-    assert make.fresh(letter).state == "accepted"
-    assert "ist mit diesem Kanal verbunden" in room.posted[0]["title"]
 
 
 def test_channels_are_not_counted_as_people(room):

@@ -14,7 +14,6 @@ from subscriptions.models import Letter, Subscriber
 from tests.factories import make
 from tests.factories.make import DAY, HOUR, MINUTE, NOW, SECOND
 from tests.faults.proxy import Proxy
-from tests.servers.postfix import wait_until
 from tests.subscriptions.delivery.worker import due_digests
 
 pytestmark = pytest.mark.django_db
@@ -118,24 +117,6 @@ def test_a_few_letters_are_claimed_per_connection(server, written):
     due_digests.digests(count=60)
     assert due_digests.deliver()["accepted"] == 60
     assert max(claimed) == worker.CLAIMS_PER_CONNECTION * 10
-
-
-def test_late_connection_delays_nothing_and_is_closed(server):
-    late, greeted = threading.Event(), []
-
-    def says(stage, whom, conversation):
-        if stage == "ehlo":
-            greeted.append(whom)
-            if len(greeted) > 1:
-                late.wait(10)
-
-    server.says = says
-    due_digests.digests(count=20)
-    assert due_digests.deliver()["accepted"] == 20
-    quits = server.heard.count(b"QUIT\r\n")
-    assert not late.is_set()
-    late.set()
-    wait_until(lambda: server.heard.count(b"QUIT\r\n") > quits)
 
 
 # ---- Connections that are used again (fault 27)
@@ -244,23 +225,6 @@ def test_server_without_tls_is_sent_nothing(server, settings):
     assert not any(line.startswith(b"MAIL") for line in server.heard)
 
     settings.EMAIL_URL = f"{server.url}?connections=10"
-    assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 12
-
-
-@pytest.mark.parametrize("stage", ["mail", "dot"])
-def test_required_login_stops_the_round_and_is_reported_once(server, stage, caplog):
-    server.replies[stage] = b"530 5.7.0 authentication required\r\n"
-    due_digests.digests(count=12)
-
-    due_digests.deliver()
-
-    assert circuit_breaker.current().trouble == "auth"
-    assert set(Letter.objects.values_list("state", "failed_attempts")) == {("planned", 0)}
-    assert not Subscriber.objects.exclude(suppressed_at=None).exists()
-    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
-    assert max(Letter.objects.values_list("attempt", flat=True)) == 1
-
-    server.replies.clear()
     assert due_digests.deliver(NOW + 2 * MINUTE)["accepted"] == 12
 
 

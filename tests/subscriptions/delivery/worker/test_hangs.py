@@ -1,6 +1,5 @@
 """What a round must outlive, whatever it is that hangs."""
 
-import threading
 import time
 from functools import partial
 
@@ -10,7 +9,7 @@ from django.db import Error, OperationalError
 from subscriptions.db import run_sql
 from subscriptions.delivery import clock, outcomes, sweep, transitions, worker
 from subscriptions.delivery.transactions import InFlightLetter, Transactions
-from subscriptions.models import Letter, LetterEvent
+from subscriptions.models import Letter
 from tests.factories.make import MINUTE, NOW
 from tests.subscriptions.delivery.steps import before
 from tests.subscriptions.delivery.worker import due_digests, held_locks
@@ -18,30 +17,6 @@ from tests.subscriptions.delivery.worker import due_digests, held_locks
 pytestmark = pytest.mark.django_db(transaction=True)
 
 RELEASE = partial(outcomes.release, reason="to be seen")
-
-
-@pytest.mark.slow
-@held_locks.on_postgresql
-def test_locked_row_delays_its_own_letter_only(server):
-    due_digests.digests(odd=due_digests.ODD, count=60)
-    other = held_locks.another_session()
-
-    def says(stage, whom, conversation):
-        if (stage, whom) != ("rcpt", due_digests.ODD):
-            return None
-        if server.says is says:
-            server.says = due_digests.to_one(due_digests.ODD, "rcpt", due_digests.LATER)
-            other.execute(held_locks.HOLD, [due_digests.ODD])
-            threading.Timer(8, other.rollback).start()
-        return due_digests.LATER
-
-    server.says = says
-    due_digests.deliver(NOW + MINUTE)
-    other.close()
-    assert due_digests.states() == {"accepted": 60, "planned": 1}
-    assert not Letter.objects.filter(attempt__gt=1).exists()
-    notes = LetterEvent.objects.filter(new_state="planned").values_list("note", flat=True)
-    assert list(notes) == ["450 4.2.0 not now"]
 
 
 @pytest.mark.slow
@@ -140,17 +115,6 @@ def test_locked_row_delays_no_other_letter_in_the_sweep():
         assert due_digests.states() == {"uncertain": 4, "transmitting": 1}
     sweep.sweep(NOW + MINUTE)
     assert due_digests.states() == {"uncertain": 5}
-
-
-@held_locks.on_postgresql
-def test_acceptance_is_recorded_while_its_letter_becomes_uncertain():
-    letter = due_digests.digest_to(due_digests.ODD)
-    Letter.objects.update(state="transmitting", lease_until=NOW, attempt=1, message_id="<m@x>")
-    with held_locks.another_session() as other:
-        other.execute("UPDATE subscriptions_letter SET state = 'uncertain', lease_until = NULL")
-        threading.Timer(0.5, other.commit).start()
-        sweep.accept_late(letter, "250 ok", NOW)
-    assert due_digests.states() == {"accepted": 1}
 
 
 @held_locks.on_postgresql

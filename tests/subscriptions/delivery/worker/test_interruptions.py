@@ -1,6 +1,5 @@
 """What a round lets go of, and what it records, where it is broken off or stopped."""
 
-import threading
 import time
 
 import pytest
@@ -9,7 +8,6 @@ from subscriptions.delivery import worker
 from subscriptions.models import Letter, LetterEvent
 from tests.factories.make import MINUTE, NOW, SECOND
 from tests.subscriptions.delivery.worker import due_digests
-from tests.subscriptions.delivery.worker.held_locks import another_session, on_postgresql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,20 +60,3 @@ def test_letters_behind_a_silent_server_are_released(server, monkeypatch):
     assert {event.note for event in let_go} == {"it waited too long for a connection"}
     assert let_go[0].at < NOW + MINUTE + 6 * SECOND
     assert "claimed" not in due_digests.states()
-
-
-@pytest.mark.slow
-@on_postgresql
-def test_stopping_worker_releases_letters_behind_a_silent_server(server):
-    due_digests.digests(count=30)
-    began_at, claimed = time.monotonic(), []
-    server.before_dot_reply = lambda recipient: time.sleep(3)
-
-    def look():
-        with another_session() as other:
-            query = "SELECT id FROM subscriptions_letter WHERE state = 'claimed'"
-            claimed.extend(other.execute(query))
-
-    threading.Timer(2, look).start()
-    due_digests.deliver(NOW + MINUTE, is_stopping=lambda: time.monotonic() - began_at > 1)
-    assert claimed == []

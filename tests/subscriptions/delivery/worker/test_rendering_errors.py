@@ -1,14 +1,12 @@
 """What can't be written costs itself alone, or waits until it can."""
 
-import weakref
-
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from subscriptions import hooks
 from subscriptions.delivery import transitions
 from subscriptions.mail import render
-from subscriptions.models import Letter, LetterEvent
+from subscriptions.models import Letter
 from tests.factories import make
 from tests.factories.make import MINUTE, NOW
 from tests.subscriptions.delivery.worker.due_digests import MANY, ODD, deliver, digests
@@ -60,31 +58,3 @@ def test_letter_of_a_new_kind_waits_for_new_workers(server, monkeypatch):
     assert len(server.accepted) == MANY
     monkeypatch.setitem(hooks.composers, "new", hooks.composers["digest"])
     assert deliver(now)["accepted"] == 1
-
-
-def test_crash_suspect_is_sent_first_and_alone(server):
-    letter = digests(ODD)
-    Letter.objects.filter(pk=letter.pk).update(failed_attempts=transitions.SUSPECT_AFTER)
-    assert deliver()["accepted"] == MANY + 1
-    assert server.accepted[0][0] == ODD
-    its_end = letter.events.get(new_state="accepted").at
-    others = LetterEvent.objects.filter(new_state="claimed").exclude(letter=letter)
-    assert its_end < min(others.values_list("at", flat=True))
-
-
-def test_failed_letters_memory_is_freed():
-    """It may have been all memory, and the error remembers where it was."""
-
-    class Hoard:
-        pass
-
-    taken = []
-
-    def take(letter, now):
-        hoard = Hoard()
-        taken.append(weakref.ref(hoard))
-        raise MemoryError
-
-    error, _ = hooks.one_by_one(take)(["first", "second"], NOW)
-    assert isinstance(error, MemoryError)
-    assert [hoard() for hoard in taken] == [None, None]
