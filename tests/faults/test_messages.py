@@ -1,4 +1,4 @@
-"""Messages that are stale, doubled, or of another version (faults 13, 38 and 39)."""
+"""Messages that are stale, doubled, or of another version (faults 13 and 38)."""
 
 import pytest
 
