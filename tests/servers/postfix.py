@@ -59,12 +59,19 @@ class Pipe:
 class Postfix:
     """Starts when its `with` block is entered, and is gone without a trace when it is left."""
 
-    def __init__(self, relay: int | None = None, pipe: Pipe | None = None, domain="nobody.example"):
+    def __init__(
+        self,
+        relay: int | None = None,
+        pipe: Pipe | None = None,
+        domain="nobody.example",
+        **parameters: str,
+    ):
         self.home = Path(tempfile.mkdtemp(prefix="postfix-"))
         self.port = free_port()
         self.log = self.home / "mail.log"
         transport = f"smtp:[127.0.0.1]:{relay}" if relay else "discard"
         self._configure(transport, pipe.port if pipe else 1, domain)
+        self._write(parameters)
 
     @property
     def url(self) -> str:
@@ -95,8 +102,7 @@ class Postfix:
 
     def configure(self, **parameters: str) -> None:
         """Set parameters of main.cf, and let it read them."""
-        with (self.home / "config" / "main.cf").open("a") as file:
-            file.writelines(f"{name} = {value}\n" for name, value in parameters.items())
+        self._write(parameters)
         self._run("reload")
 
     def flush(self) -> None:
@@ -119,6 +125,10 @@ class Postfix:
         names |= {"transport": transport, "domain": domain, "port": self.port, "pipe": pipe}
         for file in CONFIG.iterdir():
             (self.home / "config" / file.name).write_text(file.read_text().format(**names))
+
+    def _write(self, parameters):
+        with (self.home / "config" / "main.cf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in parameters.items())
 
     def _run(self, command):
         command = ["postfix", "-c", self.home / "config", command]

@@ -26,8 +26,7 @@ COUNTS = [150, pytest.param(2_000, marks=pytest.mark.nightly)]
 def postfix_with(settings, *, relay=None, **parameters):
     """Start a Postfix with these parameters, to which emails go over ten connections."""
     services.require("postfix")
-    with Postfix(relay=relay) as postfix:
-        postfix.configure(**parameters)
+    with Postfix(relay=relay, **parameters) as postfix:
         settings.EMAIL_URL = f"{postfix.url}?connections=10"
         yield postfix
 
