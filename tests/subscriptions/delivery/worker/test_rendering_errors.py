@@ -1,5 +1,7 @@
 """What can't be written costs itself alone, or waits until it can."""
 
+import weakref
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -58,3 +60,21 @@ def test_letter_of_a_new_kind_waits_for_new_workers(server, monkeypatch):
     assert len(server.accepted) == MANY
     monkeypatch.setitem(hooks.composers, "new", hooks.composers["digest"])
     assert deliver(now)["accepted"] == 1
+
+
+def test_failed_letters_memory_is_freed():
+    """It may have been all memory, and the error remembers where it was."""
+
+    class Hoard:
+        pass
+
+    taken = []
+
+    def take(letter, now):
+        hoard = Hoard()
+        taken.append(weakref.ref(hoard))
+        raise MemoryError
+
+    error, _ = hooks.one_by_one(take)(["first", "second"], NOW)
+    assert isinstance(error, MemoryError)
+    assert [hoard() for hoard in taken] == [None, None]
