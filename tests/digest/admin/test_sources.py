@@ -7,7 +7,9 @@ from django.urls import reverse
 from digest.admin import sources
 from digest.models import Coverage, Harvest
 from digest.operations import heartbeats
+from tests.factories import make
 from tests.factories.make import DAY, MINUTE, NOW, TODAY
+from tests.helpers.admin_pages import page as page_of
 from tests.helpers.pages import text_of
 
 pytestmark = pytest.mark.django_db
@@ -91,3 +93,23 @@ def test_manual_fetch_is_logged_and_rate_limited(panel, settings, monkeypatch):
     assert "Hugging Face is being fetched" in fetch(panel, source="huggingface")
     assert len(started) == 2
     assert panel.get(reverse("admin:admin_logentry_changelist")).status_code == 200
+
+
+def test_paper_page_shows_daily_popularity(panel):
+    paper = make.paper()
+
+    def observe(ago, upvotes, num_comments=None, github_stars=None, source="huggingface"):
+        facts = {"num_comments": num_comments, "github_stars": github_stars, "source": source}
+        day = TODAY - ago * DAY
+        paper.observations.create(day=day, upvotes=upvotes, **facts)
+
+    observe(0, 1043, 5, 7)
+    observe(1, 43, 5, 9)
+    observe(2, 9, source="elsewhere")
+    observe(4, 40)
+    make.paper().observations.create(source="huggingface", day=TODAY, upvotes=1)
+    text = text_of(page_of(panel, paper))
+    assert "1 Jun 2026 huggingface 1,043 +1,000 5 ±0 7 -2" in text
+    assert "31 May 2026 huggingface 43 +3 in 3 days 5 9" in text
+    assert "30 May 2026 elsewhere 9 - -" in text
+    assert "28 May 2026 huggingface 40 - -" in text

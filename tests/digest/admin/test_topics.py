@@ -392,3 +392,30 @@ def test_topics_command_exports_and_imports(tmp_path, capsys):
     assert Topic.objects.get().name == "Reefs"
     with pytest.raises(CommandError, match="Choose another name"):
         call_command("topics", "export", str(file))
+
+
+def test_topics_without_new_papers_are_listed(panel, papers):
+    make.topic("Sparse attention")
+    quiet = make.topic("Zebras")
+    listed = panel.get(TOPICS, {"owner": "quiet"}).context["cl"].result_list
+    assert list(listed) == [quiet]
+
+
+def test_topics_command_explains_errors(tmp_path, capsys):
+    file = tmp_path / "a.yaml"
+    for content, message in [
+        (None, "No such file"),
+        ("#" * 600_000, "larger than 500,000 bytes"),
+        ("- slug: {", "line 1, column 10"),
+        (f"{REEFS}- {{slug: x}}", "Nothing was imported"),
+    ]:
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(CommandError, match=message):
+            call_command("topics", "import", str(file))
+    assert "topic 2, name: This" in capsys.readouterr().err
+    file = file.rename(tmp_path / "a.csv")
+    file.write_text(f"slug\n{200_000 * 'x'}")
+    with pytest.raises(CommandError, match="field larger than field limit"):
+        call_command("topics", "import", str(file))
+    assert not Topic.objects.exists()

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from digest.channels import webhooks
+from digest.http import client
 from subscriptions.models import Subscriber
 from subscriptions.security.encryption import encrypt
 from tests.helpers.data_files import cases
@@ -94,3 +95,14 @@ def test_private_addresses_get_no_request(settings, address):
     result = post(address)
     assert result.status == "refused", result.reply
     assert "T0KEN" not in result.reply
+
+
+@pytest.mark.parametrize("error", [ValueError, client.Unavailable])
+def test_error_text_hides_the_address(monkeypatch, error):
+    def fail(address, body, **options):
+        raise error("example.org" if error is client.Unavailable else address)
+
+    monkeypatch.setattr(client, "post", fail)
+    result = post("https://example.org/T0KEN")
+    assert result.status == ("deferred" if error is client.Unavailable else "unknown")
+    assert "example.org" not in result.reply

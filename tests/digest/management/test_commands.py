@@ -257,3 +257,12 @@ def test_repeated_demo_sends_only_new_papers(outbox, clock, capsys):
     run()
     assert Digest.objects.count() == 3
     assert len(outbox()) == 3
+
+
+def test_digest_command_explains_errors(tmp_path):
+    with pytest.raises(CommandError, match="No subscriber has this address"):
+        call_command("digest", "nobody@example.org")
+    make.subscriber("you@example.org")
+    for file in ("", "no/such/folder/letter.eml"):
+        with pytest.raises(CommandError, match="Cannot write"):
+            call_command("digest", "you@example.org", output=tmp_path / file)

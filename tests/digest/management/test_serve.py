@@ -8,16 +8,21 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import urllib.parse
 import urllib.request
 from contextlib import ExitStack, closing, contextmanager
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.http import HttpResponse
 
+from digest.management import embedded_server
 from digest.management.commands import serve
 from digest.topics import starter_topics
+from subscriptions import tasks
 from subscriptions.models import Topic
 from tests.config.environment import ROOT
 from tests.faults.ports import free_port
@@ -204,3 +209,28 @@ def post(port, path, **fields):
     request = urllib.request.Request(url, data=body, headers=proxied, method="POST")
     with urllib.request.urlopen(request, timeout=5) as response:
         assert response.status == 200
+
+
+def test_stopping_service_claims_nothing_more(monkeypatch):
+    states = []
+    service = SimpleNamespace(
+        start=lambda: None,
+        stop=lambda **in_sighandler: states.append(tasks.is_stopping()),
+        join=lambda patience: None,
+    )
+    monkeypatch.setattr(tasks, "_stopping", threading.Event())
+    for name in ("WorkController", "EmbeddedService"):
+        monkeypatch.setattr(embedded_server, name, lambda *args, **options: service)
+    with embedded_server.worker_and_beat():
+        assert not tasks.is_stopping()
+    assert set(states) == {True}
+
+
+def test_head_response_has_no_body_and_is_closed(rf):
+    closed = []
+    response = HttpResponse("a page")
+    response.close = lambda: closed.append(True)
+    app = embedded_server.without_body_for_head(lambda environ, start_response: response)
+    assert list(app(rf.head("/").environ, None)) == []
+    assert closed == [True]
+    assert list(app(rf.get("/").environ, None)) == [b"a page"]

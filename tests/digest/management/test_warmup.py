@@ -1,6 +1,7 @@
 """What a web process makes ready, so that the first visitor doesn't wait for it."""
 
 import pytest
+from django.db import OperationalError
 from django.http import QueryDict
 
 from digest.indexing import index_store
@@ -42,3 +43,14 @@ def test_warmup_repeats_only_for_new_papers(papers, monkeypatch):
     index_store.write(NOW)
     assert warmup.warm(made) is not made
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize(("error", "is_logged"), [(OperationalError, False), (ValueError, True)])
+def test_warmup_errors_are_not_raised(papers, monkeypatch, caplog, error, is_logged):
+    def broken(now):
+        raise error
+
+    index_store.renew(NOW)
+    monkeypatch.setattr(preview, "windows", broken)
+    assert warmup.warm() is None
+    assert ("Cannot load the ranking model" in caplog.text) is is_logged

@@ -197,3 +197,11 @@ def test_doctor_sends_test_alarm(settings, capsys):
                 call_command("doctor", sound_alarm=True)
             assert output in capsys.readouterr().out
     assert hook.posted[0].endswith("[test] Nothing is wrong.")
+
+
+def test_topic_of_stop_words_is_reported():
+    make.topic("Graphs")
+    make.topic("Physics", query="", categories=["physics"])
+    assert result("topics")[0] == "ok"
+    make.topic("Of the", query="of the")
+    assert "find no papers: Of the." in result("topics")[1]

@@ -9,7 +9,7 @@ from subprocess import PIPE, STDOUT
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
 from digest.operations import health, upgrade
 from subscriptions.models import Letter, Topic
@@ -114,3 +114,13 @@ def test_repeated_upgrade_creates_starter_topics_once(capsys):
     call_command("upgrade")
     assert capsys.readouterr().out.count("The database is up to date.") == 2
     assert Topic.objects.count() > 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_errors_are_raised_at_once(monkeypatch):
+    def breaks(*args, **options):
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(upgrade, "call_command", breaks)
+    with pytest.raises(OperationalError, match="the disk is full"):
+        upgrade.migrate(pytest.fail)

@@ -73,3 +73,10 @@ def test_message_needs_a_permission_of_its_own(client):
         user.user_permissions.add(Permission.objects.get(codename=codename))
         client.force_login(user)
         assert client.get(WRITE).status_code == page(client, message, "stop").status_code == status
+
+
+def test_second_message_in_a_minute_is_refused(panel):
+    make.subscriber()
+    assert send(panel, "1").status_code == 302
+    assert TEXTS["errors"]["minute"] in text_of(send(panel, "1", again="on"))
+    assert Message.objects.count() == 1

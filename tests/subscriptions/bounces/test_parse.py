@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
-from subscriptions.bounces import parse
+from subscriptions.bounces import parse, unreadable
 from subscriptions.delivery import queue
 from subscriptions.models import Letter, LetterFact
 from tests.factories import make
@@ -220,3 +220,14 @@ def test_report_time_is_that_of_the_bounce():
     reports += [unwanted.replace(b"Feedback-Type:", arrived), unwanted]
     times = [parse.parse_report(mime).at for mime in reports]
     assert [f"{at:%H:%M:%S}" for at in times] == ["12:03:00", "12:05:00", "12:00:01", "13:00:00"]
+
+
+def test_set_aside_messages_are_limited(monkeypatch, data_dir):
+    monkeypatch.setattr(parse, "parse_report", lambda *_: 1 / 0)
+    monkeypatch.setattr(unreadable, "MAX_FILES", 3)
+    for number in range(5):
+        receive(b"%d" % number, now=NOW + number * HOUR)
+    kept = sorted(path.read_bytes() for path in (data_dir / "returned").iterdir())
+    assert kept == [b"2", b"3", b"4"]
+    unreadable.purge(NOW + 3.5 * HOUR)
+    assert [path.read_bytes() for path in (data_dir / "returned").iterdir()] == [b"4"]

@@ -117,3 +117,13 @@ def test_trouble_is_truncated_and_has_no_address(caplog):
     circuit_breaker.open("auth", "535 5.7.8 no such user <anna@example.org> " * 20, NOW)
     assert len(circuit_breaker.current().reply) == 300
     assert "anna" not in circuit_breaker.current().reply + caplog.text
+
+
+def test_command_names_its_user_by_default(capsys, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "postmaster")
+    assert "by postmaster." in command(capsys, "stop")
+    command(capsys, "resume")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)  # A user without a name.
+    assert "by user 54321." in command(capsys, "stop")

@@ -12,6 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from digest import tasks
 from digest.models import Coverage, Harvest, Observation, Paper
 from digest.operations import alarms
 from digest.papers import coverage, harvest, registry
@@ -310,3 +311,19 @@ def test_expected_day_follows_new_york_clock_changes():
 
 def state(category, day):
     return Coverage.objects.get(source="arxiv", category=category, day=day).state
+
+
+def test_concurrent_tasks_harvest_source_once(monkeypatch):
+    """As two beats tell them: neither run is there yet when the other looks."""
+    begun = []
+
+    class Counting(Library):
+        def harvest(self, web, **_):
+            begun.append(self)
+            yield Batch([])
+
+    monkeypatch.setattr(registry, "source_named", lambda name: Counting())
+    monkeypatch.setattr(harvest, "is_running", lambda name, now: False)
+    for _ in range(2):
+        tasks.harvest_source("library")
+    assert len(begun) == 1
