@@ -57,7 +57,10 @@ class Pipe:
 
 
 class Postfix:
-    """Starts when its `with` block is entered, and is gone without a trace when it is left."""
+    """Starts when its `with` block is entered, and is gone without a trace when it is left.
+
+    `parameters` are of main.cf.
+    """
 
     def __init__(
         self,

@@ -145,6 +145,31 @@ def test_weak_first_password_is_refused(settings, password):
     assert not User.objects.exists()
 
 
+def test_stopping_service_claims_nothing_more(monkeypatch):
+    states = []
+    service = SimpleNamespace(
+        start=lambda: None,
+        stop=lambda **in_sighandler: states.append(tasks.is_stopping()),
+        join=lambda patience: None,
+    )
+    monkeypatch.setattr(tasks, "_stopping", threading.Event())
+    for name in ("WorkController", "EmbeddedService"):
+        monkeypatch.setattr(embedded_server, name, lambda *args, **options: service)
+    with embedded_server.worker_and_beat():
+        assert not tasks.is_stopping()
+    assert set(states) == {True}
+
+
+def test_head_response_has_no_body_and_is_closed(rf):
+    closed = []
+    response = HttpResponse("a page")
+    response.close = lambda: closed.append(True)
+    app = embedded_server.without_body_for_head(lambda environ, start_response: response)
+    assert list(app(rf.head("/").environ, None)) == []
+    assert closed == [True]
+    assert list(app(rf.get("/").environ, None)) == [b"a page"]
+
+
 def is_free(port):
     try:
         socket.create_server(("127.0.0.1", port)).close()
@@ -209,28 +234,3 @@ def post(port, path, **fields):
     request = urllib.request.Request(url, data=body, headers=proxied, method="POST")
     with urllib.request.urlopen(request, timeout=5) as response:
         assert response.status == 200
-
-
-def test_stopping_service_claims_nothing_more(monkeypatch):
-    states = []
-    service = SimpleNamespace(
-        start=lambda: None,
-        stop=lambda **in_sighandler: states.append(tasks.is_stopping()),
-        join=lambda patience: None,
-    )
-    monkeypatch.setattr(tasks, "_stopping", threading.Event())
-    for name in ("WorkController", "EmbeddedService"):
-        monkeypatch.setattr(embedded_server, name, lambda *args, **options: service)
-    with embedded_server.worker_and_beat():
-        assert not tasks.is_stopping()
-    assert set(states) == {True}
-
-
-def test_head_response_has_no_body_and_is_closed(rf):
-    closed = []
-    response = HttpResponse("a page")
-    response.close = lambda: closed.append(True)
-    app = embedded_server.without_body_for_head(lambda environ, start_response: response)
-    assert list(app(rf.head("/").environ, None)) == []
-    assert closed == [True]
-    assert list(app(rf.get("/").environ, None)) == [b"a page"]

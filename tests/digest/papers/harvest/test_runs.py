@@ -309,10 +309,6 @@ def test_expected_day_follows_new_york_clock_changes():
         assert str(coverage.expected_day(datetime.fromisoformat(moment))) == day
 
 
-def state(category, day):
-    return Coverage.objects.get(source="arxiv", category=category, day=day).state
-
-
 def test_concurrent_tasks_harvest_source_once(monkeypatch):
     """As two beats tell them: neither run is there yet when the other looks."""
     begun = []
@@ -327,3 +323,7 @@ def test_concurrent_tasks_harvest_source_once(monkeypatch):
     for _ in range(2):
         tasks.harvest_source("library")
     assert len(begun) == 1
+
+
+def state(category, day):
+    return Coverage.objects.get(source="arxiv", category=category, day=day).state
