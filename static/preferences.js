@@ -1,6 +1,6 @@
 // Switches the tabs of the preferences without loading the page, so that no unsaved change is lost, and
 // shows what a change would bring before it is saved. Without this script, tabs are links and a button
-// asks for the preview.
+// asks for the preview, and those of an entry load the page.
 const PAUSE = 500; // Milliseconds without another change.
 const tabs = [...document.querySelectorAll(".sections a")];
 const forms = [...document.querySelectorAll("form.settings")];
@@ -58,34 +58,39 @@ function watch(form) {
   let waiting;
   let asking;
 
-  // Shows the answer: what would change, and the entries as chips.
-  function put(html) {
+  // Shows the answer: what would change, how the entries are read, and their words after an `edit`.
+  function put(html, edit) {
     const page = new DOMParser().parseFromString(html, "text/html");
-    for (const part of page.querySelectorAll("[id^=entries_]")) {
-      document.getElementById(part.id).innerHTML = part.innerHTML;
+    for (const part of form.querySelectorAll(".change, .entries")) {
+      part.innerHTML = page.getElementById(part.id).innerHTML;
     }
-    told.innerHTML = asIs(form) === asSent(form) ? "" : page.querySelector(".change").innerHTML;
+    if (edit && asIs(form) === shown) {
+      for (const area of form.querySelectorAll("textarea")) {
+        area.value = page.getElementById(area.id).value;
+      }
+      shown = asIs(form);
+      form.querySelector(".undo")?.focus();
+    }
+    if (asIs(form) === asSent(form)) told.textContent = "";
   }
 
-  async function show() {
+  // `edit`: the button of an entry, by which the server changes the words.
+  async function show(edit) {
     clearTimeout(waiting);
     const wanted = asIs(form);
-    if (wanted === shown) return;
+    if (!edit && wanted === shown) return;
     asking?.abort();
     shown = wanted;
-    told.removeAttribute("aria-busy");
     document.querySelector(".notice.good")?.remove(); // "Saved." was about what stood here before.
     asking = new AbortController();
     told.setAttribute("aria-busy", "true");
-    const sent = new URLSearchParams(new FormData(form));
-    sent.set("action", ask.value);
     try {
-      const answer = await fetch(`${form.getAttribute("action")}?part`, {
+      const answer = await fetch(form.getAttribute("action"), {
         method: "POST",
-        body: sent,
+        body: new URLSearchParams(new FormData(form, edit ?? ask)),
         signal: asking.signal,
       });
-      if (answer.ok) put(await answer.text());
+      if (answer.ok) put(await answer.text(), edit);
       else told.textContent = answer.status === 400 ? form.dataset.wrong : form.dataset.failed;
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -97,10 +102,14 @@ function watch(form) {
   ask.hidden = true;
   form.addEventListener("input", (event) => {
     clearTimeout(waiting);
-    waiting = setTimeout(show, event.isTrusted ? PAUSE : 0); // At once after a change of a chip.
+    waiting = setTimeout(show, event.isTrusted ? PAUSE : 0);
   });
-  form.addEventListener("submit", () => (saving = form));
-  addEventListener("pageshow", show); // Browsers put back what was chosen on an earlier visit.
+  form.addEventListener("submit", (event) => {
+    if (!event.submitter?.name.startsWith("edit_")) return (saving = form);
+    event.preventDefault();
+    show(event.submitter);
+  });
+  addEventListener("pageshow", () => show()); // Browsers put back what was chosen on an earlier visit.
 }
 
 forms.forEach(watch);

@@ -187,6 +187,7 @@ def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
 
 def written(entries: Sequence[Entry], vocabulary: Vocabulary = NO_VOCABULARY) -> list[str]:
     """Return a string for each entry. All of them, each on lines of its own, are read as these."""
+    look_up([entry.text for entry in entries], vocabulary)
     prose = next(filter(_is_prose, entries), None)
     return [_written(e, vocabulary, beside_text=prose not in (None, e)) for e in entries]
 

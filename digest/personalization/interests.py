@@ -30,7 +30,6 @@ def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) 
     from digest.indexing import vocabulary
 
     vocab, stored = vocabulary.current(), stored_entries(subscriber) if subscriber else []
-    entries.look_up([entry.text for entry in stored], vocab)
     follows, mutes = (dict(zip(*part, strict=True)) for part in _written(stored, vocab))
     _refuse_long_text(text, follows)
     _refuse_long_text(muted_text, mutes)
@@ -94,7 +93,6 @@ def stored_lines(subscriber: Subscriber) -> tuple[list[str], list[str]]:
     from digest.indexing import vocabulary
 
     vocab, stored = vocabulary.current(), stored_entries(subscriber)
-    entries.look_up([entry.text for entry in stored], vocab)
     (lines, _follows), (muted_lines, _mutes) = _written(stored, vocab)
     return lines, muted_lines
 

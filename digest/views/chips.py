@@ -82,13 +82,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Chip:
-    """An entry as the page shows it. `line` is read as this entry again.
+    """An entry as the page shows it.
 
     `parts`: of prose. `unwanted`: phrases of prose to which somebody says no.
     """
 
     entry: Entry
-    line: str = ""
     number: int = 0
     count: int | None = None
     hint: Hint | None = None
@@ -187,18 +186,18 @@ def render(
     subscriber: Subscriber | None = None,
 ) -> str:
     """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`."""
-    presenter, topics = _EntryPresenter(name, entries), _topics_of(entries, subscriber)
+    presenter, topics = _EntryPresenter(), _topics_of(entries, subscriber)
     texts = texts_of(topics.values())
     muted = {entry.text.casefold() for entry in entries if entry.is_muted}
     chips = []
-    for number, (entry, line) in enumerate(zip(entries, presenter.lines, strict=True)):
+    for number, entry in enumerate(entries):
         title, _abstract = texts.get(entry.text, ("", ""))
         is_unresolved = entry.kind in (PAPER, ORCID) and not title
         hint = _look_up_hint(topics[entry]) if is_unresolved else presenter.hint(entry)
         if entry.text.startswith(INSTITUTION) and counts.get(entry) == 0:
             message = _("No recent paper names it. Only %s and some journals say the institutions.")
             hint = Hint(message % "bioRxiv, medRxiv, Europe PMC, Hugging Face")
-        chip = Chip(entry, line, number, counts.get(entry), hint, title)
+        chip = Chip(entry, number, counts.get(entry), hint, title)
         if entry.kind == TEXT and not entry.is_muted:
             unwanted = [p.text for p in phrases(entry.text) if p.is_unwanted]
             unwanted = [text for text in dict.fromkeys(unwanted) if text.casefold() not in muted]
@@ -241,7 +240,7 @@ def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str
     Each with the value of a button that follows it: a phrase instead of its entry, a topic beside
     the entries.
     """
-    presenter = _EntryPresenter("interests", entries)
+    presenter = _EntryPresenter()
     positions: dict[Entry, int] = {}
     entry_terms: set[str] = set()
     for position, entry in enumerate(entries):
@@ -270,7 +269,7 @@ def _top(counts):
 
 def searchable_lines(entries: Sequence[Entry]) -> list[str]:
     """Return the lines of entries all of whose words occur in papers, to search earlier papers."""
-    presenter = _EntryPresenter("interests", entries)
+    presenter = _EntryPresenter()
     if not presenter.knows_papers:
         return []
     followed = [entry for entry in entries if not entry.is_muted and entry.kind in SEARCH_KINDS]
@@ -288,11 +287,11 @@ def apply_edit(params: QueryDict, subscriber: Subscriber | None = None) -> Query
             continue
         with suppress(ValidationError):
             entries = _read(name, QueriesField().clean(params.get(name, "")), subscriber)
-            lines, place = _EntryPresenter(name, entries).lines, int(edit["number"])
-            new_lines = edit["text"]
+            lines, place, new_lines = _written(name, entries), int(edit["number"]), edit["text"]
+            line = "".join(lines[place : place + 1])
             if edit["sign"] == "~":
-                new_lines = toggle("".join(lines[place : place + 1]), new_lines)
-            params[f"removed_{name}"] = "" if new_lines else "".join(lines[place : place + 1])
+                new_lines = toggle(line, new_lines)
+            params[f"removed_{name}"] = "" if new_lines else line
             lines[place : place + 1] = [new_lines] if new_lines else []
             params[name] = "\n".join(dict.fromkeys(lines))
     return params
@@ -303,20 +302,25 @@ def _read(name, text, subscriber):
     return interests.read(*fields, subscriber) if text.strip() else []
 
 
-class _EntryPresenter:
-    """Writes the line of each entry of a field, and a hint about it."""
+def _written(name, entries):
+    # numpy, which only processes that read interests import.
+    from digest.indexing import vocabulary
 
-    def __init__(self, name: str, entries: Sequence[Entry]) -> None:
+    if name == "muted_interests":
+        entries = [replace(entry, is_muted=False) for entry in entries]
+    return entry_lines.written(entries, vocabulary.current())
+
+
+class _EntryPresenter:
+    """Finds the phrases of an entry's text that rank papers, and a hint about the entry."""
+
+    def __init__(self) -> None:
         # numpy, which only processes that read interests import.
         from digest.indexing import vocabulary
 
         self.vocabulary = vocabulary.current()
         self.knows_papers = isinstance(self.vocabulary, vocabulary.PaperVocabulary)
         self.suggestions = 0
-        if name == "muted_interests":
-            entries = [replace(entry, is_muted=False) for entry in entries]
-        entry_lines.look_up([entry.text for entry in entries], self.vocabulary)
-        self.lines = entry_lines.written(entries, self.vocabulary)
 
     def parts(self, text: str) -> list[Part]:
         """Return the parts of a text: those are phrases that rank papers, or that are struck."""

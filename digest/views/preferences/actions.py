@@ -6,11 +6,10 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import transaction
-from django.http import HttpResponse, JsonResponse
+from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -52,10 +51,7 @@ def preferences(request, token):
 
 @retry_on_integrity_error
 def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
-    """Save the forms of these tabs, or show what saving them would change.
-
-    With `?part`, that is shown as a fragment for the page's script. Other tabs are kept.
-    """
+    """Save the forms of these tabs, or show what saving them would change. Other tabs are kept."""
     now, bound_forms = timezone.now(), {}
     for tab in tabs:
         if tab == "interests":
@@ -75,10 +71,6 @@ def _submit(request, subscriber, token, action, tabs=tuple(TAB_FORMS)):
         both_ids = sorted(topics.followed_and_muted(subscriber))[:50] if topics else []
         return _redirect(token, "save", tab=tabs[0] if len(tabs) == 1 else [], both=both_ids)
     preview_html = render_difference(subscriber, topics, settings, now)
-    if "part" in request.GET:
-        html_by_field = chips.chips_of_form(bound_forms["interests"], now) if topics else {}
-        lists_html = format_html_join("", '<div id="entries_{}">{}</div>', html_by_field.items())
-        return HttpResponse(format_html('{}<div class="change">{}</div>', lists_html, preview_html))
     return render_page(request, subscriber, bound_forms, preview=preview_html)
 
 
