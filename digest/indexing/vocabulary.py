@@ -10,7 +10,7 @@ from django.conf import settings
 
 from digest.indexing import search
 from digest.indexing.index import Index
-from digest.interests.entries import NoVocabulary, Vocabulary
+from digest.interests.entries import Vocabulary
 from digest.models import Paper, title_lookup
 from digest.papers import identifiers
 from digest.ranking import text
@@ -26,7 +26,6 @@ MAX_NAMESAKES = 0.25
 #: "Noether, Emmy": if papers have not both words, it is no list of subjects.
 LAST_FIRST = re.compile(r"[A-Z][\w'’-]+, [A-Z][\w.-]*(?: [A-Z]\.?)*")
 MIN_TITLE_WORDS = 4  # Fewer may be a subject.
-MAX_LOOK_UPS = 500  # References, and as many titles. A form takes fewer interests.
 MOSTLY_UNKNOWN = 0.5  # The share of unknown terms from which on those of a pasted text are named.
 
 
@@ -54,46 +53,25 @@ def current() -> Vocabulary:
     return StoredPapers() if index is None else PaperVocabulary(index, model)
 
 
-class StoredPapers(NoVocabulary):
+class StoredPapers(Vocabulary):
     """The vocabulary while there is no index. See `Vocabulary`."""
 
-    def __init__(self) -> None:
-        self.papers: dict[str, str] = {}
-        self.titles: dict[str, str] = {}
-
-    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
-        new_references = {
-            reference: None for reference in references if reference not in self.papers
-        }
-        new_references = list(new_references)[:MAX_LOOK_UPS]
-        papers = identifiers.papers_by_reference(new_references)
-        for reference in new_references:
-            unknown = identifiers.find_reference(reference) if settings.LOOK_UPS else ""
-            self.papers[reference] = papers[reference].pk if reference in papers else unknown
-        new_titles = [
-            title for title in titles if title not in self.titles and _may_be_title(title)
-        ]
-        new_titles = list(dict.fromkeys(new_titles))[:MAX_LOOK_UPS]
-        if new_titles:
-            ids = title_lookup.ids_by_title(Paper.objects.order_by("pk"), new_titles)
-            self.titles |= {title: ids.get(title, "") for title in new_titles}
-
     def paper(self, reference: str) -> str:
-        return self.papers.get(reference, "")
+        if stored := identifiers.paper_by_id(reference):
+            return stored.pk
+        return identifiers.find_reference(reference) if settings.LOOK_UPS else ""
 
     def titled(self, title: str) -> str:
-        return self.titles.get(title, "")
-
-
-def _may_be_title(text):
-    return len(text.split()) >= MIN_TITLE_WORDS and len(text) <= MAX_TITLE
+        if len(title.split()) < MIN_TITLE_WORDS or len(title) > MAX_TITLE:
+            return ""
+        papers = title_lookup.with_title(Paper.objects.order_by("pk"), title)
+        return papers.values_list("pk", flat=True).first() or ""
 
 
 class PaperVocabulary(StoredPapers):
     """The vocabulary of the indexed papers and the topics. See `Vocabulary`."""
 
     def __init__(self, index: Index, model: TfidfModel) -> None:
-        super().__init__()
         self.index, self.model = index, model
 
     def is_author(self, name: str) -> bool:

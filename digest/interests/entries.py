@@ -5,10 +5,9 @@ a link or a title. Each entry can be written as lines that are read as this entr
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Protocol
 
 from digest.interests.phrases import is_prose, phrases
 from digest.ranking import text as ranking_text
@@ -58,43 +57,29 @@ SEPARATOR = re.compile(
 CONJUNCTION = re.compile(r"(?<=\S)\s+(?:and|or|und|et|&)\s+(?=\S+\s)", re.IGNORECASE)
 
 
-class Vocabulary(Protocol):
-    """What the papers and topics say of words."""
-
-    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
-        """Find papers at once. `paper` and `titled` answer for what was looked up."""
+class Vocabulary:
+    """What the papers and topics say of words. This one knows none."""
 
     def is_author(self, name: str) -> bool:
         """Return whether papers have this author, and hardly one has these words."""
+        return False
 
     def topic(self, name: str) -> str:
         """Return the slug of the topic with this name, or an empty string."""
+        return ""
 
     def paper(self, reference: str) -> str:
         """Return the id of the paper with this id or link, or what it or an ORCID can be looked up
         by (`identifiers.find_reference`), or an empty string.
         """
+        return ""
 
     def titled(self, title: str) -> str:
         """Return the id of the paper with this title, or an empty string."""
-
-
-class NoVocabulary:
-    """The vocabulary of an installation without papers."""
-
-    def look_up(self, references: Iterable[str], titles: Iterable[str]) -> None:
-        pass
-
-    def is_author(self, name: str) -> bool:
-        return False
-
-    def topic(self, name: str) -> str:
         return ""
 
-    paper = titled = topic
 
-
-NO_VOCABULARY = NoVocabulary()
+NO_VOCABULARY = Vocabulary()
 
 
 @dataclass(frozen=True)
@@ -140,7 +125,6 @@ def read(
     stored = stored or {}
     all_lines = [" ".join(line.split()) for line in text.splitlines()]
     all_lines = list(dict.fromkeys(filter(None, all_lines)))
-    look_up((line for line in all_lines if line not in stored), vocabulary)
     plain_lines = [line for line in all_lines if not (line in stored or _is_explicit(line))]
     has_prose = any(map(is_prose, plain_lines))
     is_list = len(all_lines) > 1 and all(line.startswith("-") for line in all_lines)
@@ -165,29 +149,8 @@ def read(
     return said or [*entries.values()]
 
 
-def look_up(text_lines: Iterable[str], vocabulary: Vocabulary) -> None:
-    """Look up all papers that lines may refer to, so that reading a line asks the database nothing.
-
-    To be called with all lines of a page: one by one, each costs several queries.
-    """
-    references: list[str] = []
-    titles: list[str] = []
-    for line in text_lines:
-        content = line.translate(QUOTES)
-        references += [link.strip("().") for link in ADDRESS.findall(content)]
-        mark = HYPHEN.match(content) or BULLET.match(content) or MARK.match(content)
-        while mark and not TOO_MANY_MARKS.match(content):
-            titles.append(content)
-            content = content[mark.end() :]
-            references += [content] if mark[0].lower().startswith(PAPER) else []
-            mark = MARK.match(content)
-        titles += [content, *BEFORE_AUTHOR.split(content), *NOT.split(content)]
-    vocabulary.look_up(references, titles)
-
-
 def written(entries: Sequence[Entry], vocabulary: Vocabulary = NO_VOCABULARY) -> list[str]:
     """Return a string for each entry. All of them, each on lines of its own, are read as these."""
-    look_up([entry.text for entry in entries], vocabulary)
     prose = next(filter(_is_prose, entries), None)
     return [_written(e, vocabulary, beside_text=prose not in (None, e)) for e in entries]
 

@@ -18,8 +18,7 @@ WORDS = {name: frozenset(words.split()) for name, words in tomllib.loads(WORD_LI
 EDGES = WORDS["edges"] | STOP_WORDS
 BEGINNINGS = EDGES | WORDS["beginnings"]
 NO_SUBJECTS = WORDS["separators"] | BEGINNINGS
-TOKEN = re.compile(r"[^\W_](?:[\w'./+*-]*[\w+*])?|[^\s\w]|\n")
-JOINT = re.compile(r"[-&+*/]")  # Between two words, it doesn't separate them.
+TOKEN = re.compile(r"[^\W_](?:[\w'./+*&-]*[\w+*])?|[^\s\w]|\n")
 SENTENCE_END = frozenset(".;!?\n")
 ADVERSATIVES = frozenset({"but", "aber", "mais"})
 CONJUNCTIONS = ADVERSATIVES | {"and", "or", "und", "oder", "et", "ou"}
@@ -120,17 +119,8 @@ def _is_speaker(tokens: list[re.Match[str]], place: int) -> bool:
 
 def _separates(tokens: list[re.Match[str]], place: int) -> bool:
     word = tokens[place][0]
-    if not word[0].isalnum():
-        return not JOINT.fullmatch(word) or not _is_between_words(tokens, place)
-    return _lower(word) in WORDS["separators"] or _is_speaker(tokens, place)
-
-
-def _is_between_words(tokens: list[re.Match[str]], place: int) -> bool:
-    if not 0 < place < len(tokens) - 1:
-        return False
-    before, token, after = tokens[place - 1 : place + 2]
-    is_joined = before.end() == token.start() and token.end() == after.start()
-    return is_joined and before[0][0].isalnum()
+    is_punctuation = not word[0].isalnum()
+    return is_punctuation or _lower(word) in WORDS["separators"] or _is_speaker(tokens, place)
 
 
 def _phrase_of(text: str, run: list[re.Match[str]], is_unwanted: bool) -> list[Phrase]:

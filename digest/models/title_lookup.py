@@ -52,11 +52,3 @@ def with_similar_titles(papers: QuerySet, titles: Iterable[str]) -> QuerySet:
     """Filter the papers with these titles, or with titles that have the same beginning."""
     papers = papers.alias(beginning=Beginning("title"))
     return papers.filter(beginning__in=[Beginning(Value(title)) for title in titles])
-
-
-def ids_by_title(papers: QuerySet, titles: Iterable[str]) -> dict[str, str]:
-    """Return the id of the first paper with each title. One query."""
-    ids: dict[str, str] = {}
-    for title, pk in with_similar_titles(papers, titles).values_list("title", "pk"):
-        ids.setdefault(title.upper(), pk)
-    return {title: ids[title.upper()] for title in titles if title.upper() in ids}

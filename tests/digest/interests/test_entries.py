@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from digest.interests.entries import TEXT, WORDS, Entry, NoVocabulary, lines_of, read, written
+from digest.interests.entries import TEXT, WORDS, Entry, Vocabulary, lines_of, read, written
 from digest.interests.phrases import phrases, toggle
 from tests.helpers.data_files import cases
 
@@ -12,7 +12,7 @@ CASES = cases("interest_entries")
 BOXES = CASES["lines"] | CASES["beside_prose"]
 
 
-class Papers(NoVocabulary):
+class Papers(Vocabulary):
     def is_author(self, name):
         return name in ("Lei Li", "Noether, Emmy")
 

@@ -24,18 +24,6 @@ def papers(settings):
     index_store.renew(NOW)
 
 
-@pytest.mark.parametrize("number", [1, 15])
-def test_number_of_queries_is_constant(papers, number, django_assert_max_num_queries):
-    links = [f"10.1234/{number} 2606.{number:05}" for number in range(49 * number)]
-    names = [f"Lei Li{'i' * number}" for number in range(number)]
-    titles = [f"{title} NOT {title} again" for title in [*TITLES, *map(str, range(number))]]
-    subscriber = make.subscriber(interests="\n".join([*TITLES, *titles]))
-    subscriber.own_topics.update(kind="words")
-    lines = [*titles, *names, *(" ".join(links[place::49]) for place in range(49))]
-    with django_assert_max_num_queries(10):
-        interests.read("\n".join(lines), "\n".join(lines), subscriber)
-
-
 def test_all_references_are_found(papers):
     text = "10.1234/0, 2606.00001\npaper: 10.1234/2\n10.1234/9 2606.00009v2"
     entries = [(entry.kind, entry.text) for entry in interests.read(text)]
