@@ -35,7 +35,7 @@ from digest.papers.identifiers import find_reference
 from digest.personalization import interests
 from digest.personalization.added_papers import parse_entry, texts_of
 from digest.planning.slots import Busy, slot
-from digest.ranking.authors import INSTITUTION, SUFFIXES, queried_names
+from digest.ranking.authors import INSTITUTION, SUFFIXES
 from digest.ranking.query import ADDRESS, MAX_NAME
 from digest.ranking.text import terms
 from digest.sources.arxiv.taxonomy import CATEGORIES, categories_named
@@ -97,31 +97,28 @@ class Chip:
 
     @property
     def short_text(self) -> str:
-        text = ", ".join(_author_names(self.entry)) or self.title or self.entry.text
-        return Truncator(text).chars(MAX_CHIP_LENGTH)
+        return Truncator(self.title or _name(self.entry)).chars(MAX_CHIP_LENGTH)
 
     @property
     def text(self) -> str:
-        text = self._text()
+        kind = self.entry.kind
+        labels = {TOPIC: _("topic: %s"), TEXT: _("text: %s"), UNREAD: _("can’t read: %s")}
+        labels |= {PAPER: _("like “%s”"), ORCID: _("papers of %s")}
+        labels[AUTHOR] = _("institution: %s") if _is_institution(self.entry) else _("by %s")
+        text = labels.get(kind, "%s") % self.short_text
+        codes = categories_named(self.entry.text) if kind == CATEGORY else ()
+        if len(codes) == 1 and (name := CATEGORIES.get(codes[0])):
+            text = _("papers of %(code)s: %(name)s") % {"code": codes[0], "name": name}
         return _("muted: %s") % text if self.entry.is_muted else text
 
-    def _text(self):
-        kind, text = self.entry.kind, self.entry.text
-        if _author_names(self.entry):
-            is_institution = text.startswith(INSTITUTION)
-            return (_("institution: %s") if is_institution else _("by %s")) % self.short_text
-        codes = categories_named(text) if kind == CATEGORY else ()
-        if len(codes) == 1 and (name := CATEGORIES.get(codes[0])):
-            return _("papers of %(code)s: %(name)s") % {"code": codes[0], "name": name}
-        label = {TOPIC: _("topic: %s"), TEXT: _("text: %s"), UNREAD: _("can’t read: %s")}
-        label |= {PAPER: _("like “%s”"), ORCID: _("papers of %s")}
-        return label.get(kind, "%s") % self.short_text
+
+def _is_institution(entry):
+    return entry.text.startswith(INSTITUTION)
 
 
-def _author_names(entry):
-    """Return the authors or institutions that an entry follows."""
-    names = queried_names(entry.text) if entry.kind == AUTHOR else ()
-    return tuple(name.removeprefix(INSTITUTION) for name in names)
+def _name(entry):
+    """Return the author or institution that an entry follows, or its text."""
+    return entry.text.partition(": ")[2] if entry.kind == AUTHOR else entry.text
 
 
 def chips_of_form(form: InterestsForm, now) -> dict[str, str]:
@@ -194,7 +191,7 @@ def render(
         title, _abstract = texts.get(entry.text, ("", ""))
         is_unresolved = entry.kind in (PAPER, ORCID) and not title
         hint = _look_up_hint(topics[entry]) if is_unresolved else presenter.hint(entry)
-        if entry.text.startswith(INSTITUTION) and counts.get(entry) == 0:
+        if _is_institution(entry) and counts.get(entry) == 0:
             message = _("No recent paper names it. Only %s and some journals say the institutions.")
             hint = Hint(message % "bioRxiv, medRxiv, Europe PMC, Hugging Face")
         chip = Chip(entry, number, counts.get(entry), hint, title)
@@ -346,14 +343,14 @@ class _EntryPresenter:
         if kind == TOPIC:
             line = f"not: {WORDS}: {text}" if entry.is_muted else f"{WORDS}: {text}"
             return Hint(_("One of our topics."), _("Search for the words instead"), line)
-        is_institution = kind == AUTHOR and text.startswith(INSTITUTION)
-        if not self.knows_papers or entry.is_muted or categories_named(text) or is_institution:
+        is_known = kind == CATEGORY or _is_institution(entry)
+        if is_known or entry.is_muted or not self.knows_papers:
             return None
         if kind == TEXT:
             text = " ".join(entry_lines.lines_of(kind, text))
             entry = replace(entry, text=text)
         unknown_words = self.unknown_words(entry)
-        if _author_names(entry):
+        if kind == AUTHOR:
             message = _(
                 "No author named %s. Check the spelling; if papers have only an initial, "
                 "add the last name."
@@ -363,12 +360,11 @@ class _EntryPresenter:
 
     def unknown_words(self, entry: Entry) -> list[str]:
         """Return the words of an entry that no author's name has, or no paper."""
-        names = _author_names(entry)
-        if entry.text.startswith(INSTITUTION):
-            return [*names]  # The index has no affiliations.
-        if not names:
+        if _is_institution(entry):
+            return [_name(entry)]  # The index has no affiliations.
+        if entry.kind != AUTHOR:
             return self.vocabulary.unknown_words(entry.text)
-        words = dict.fromkeys(word.strip(",.") for name in names for word in name.split())
+        words = dict.fromkeys(word.strip(",.") for word in _name(entry).split())
         has_name = self.vocabulary.index.has_name
         return [word for word in words if word.casefold() not in SUFFIXES and not has_name(word)]
 
