@@ -1,6 +1,6 @@
 // Switches the tabs of the preferences without loading the page, so that no unsaved change is lost, and
 // shows what a change would bring before it is saved. Without this script, tabs are links and a button
-// asks for the preview, and those of an entry load the page.
+// asks for the preview.
 const PAUSE = 500; // Milliseconds without another change.
 const tabs = [...document.querySelectorAll(".sections a")];
 const forms = [...document.querySelectorAll("form.settings")];
@@ -58,27 +58,21 @@ function watch(form) {
   let waiting;
   let asking;
 
-  // Shows the answer: what would change, how the entries are read, and their words after an `edit`.
-  function put(html, edit) {
+  // Shows the answer: what would change, and how the entries are read.
+  function put(html) {
     const page = new DOMParser().parseFromString(html, "text/html");
+    const pressed = document.activeElement.value;
     for (const part of form.querySelectorAll(".change, .entries")) {
       part.innerHTML = page.getElementById(part.id).innerHTML;
     }
-    if (edit && asIs(form) === shown) {
-      for (const area of form.querySelectorAll("textarea")) {
-        area.value = page.getElementById(area.id).value;
-      }
-      shown = asIs(form);
-      form.querySelector(".undo")?.focus();
-    }
+    [...form.querySelectorAll(".entries button")].find((button) => button.value === pressed)?.focus();
     if (asIs(form) === asSent(form)) told.textContent = "";
   }
 
-  // `edit`: the button of an entry, by which the server changes the words.
-  async function show(edit) {
+  async function show() {
     clearTimeout(waiting);
     const wanted = asIs(form);
-    if (!edit && wanted === shown) return;
+    if (wanted === shown) return;
     asking?.abort();
     shown = wanted;
     document.querySelector(".notice.good")?.remove(); // "Saved." was about what stood here before.
@@ -87,10 +81,10 @@ function watch(form) {
     try {
       const answer = await fetch(form.getAttribute("action"), {
         method: "POST",
-        body: new URLSearchParams(new FormData(form, edit ?? ask)),
+        body: new URLSearchParams(new FormData(form, ask)),
         signal: asking.signal,
       });
-      if (answer.ok) put(await answer.text(), edit);
+      if (answer.ok) put(await answer.text());
       else told.textContent = answer.status === 400 ? form.dataset.wrong : form.dataset.failed;
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -102,14 +96,12 @@ function watch(form) {
   ask.hidden = true;
   form.addEventListener("input", (event) => {
     clearTimeout(waiting);
-    waiting = setTimeout(show, event.isTrusted ? PAUSE : 0);
+    waiting = setTimeout(show, event.isTrusted ? PAUSE : 0); // At once after a change of a chip.
   });
   form.addEventListener("submit", (event) => {
-    if (!event.submitter?.name.startsWith("edit_")) return (saving = form);
-    event.preventDefault();
-    show(event.submitter);
+    if (!event.defaultPrevented) saving = form;
   });
-  addEventListener("pageshow", () => show()); // Browsers put back what was chosen on an earlier visit.
+  addEventListener("pageshow", show); // Browsers put back what was chosen on an earlier visit.
 }
 
 forms.forEach(watch);

@@ -1,8 +1,7 @@
-// Shows how it is read, and the digest for it, while a visitor types or presses a button of an entry. Without this script, buttons
-// send the form. The email address is never sent along.
+// Shows how it is read, and the digest for it, while a visitor types. Without this script, they press "Preview". The email address
+// is never sent along.
 const form = document.querySelector("form[data-preview]");
 const part = document.getElementById("digest");
-const words = document.getElementById("id_interests");
 const read = document.getElementById("entries_interests");
 const told = document.getElementById("told");
 const FIELDS = ["topics", "interests"];
@@ -42,33 +41,26 @@ function say(text, { isInDigest = false, isButtonNeeded = false, isBusy = false 
   if (isBusy) part.setAttribute("aria-busy", "true");
 }
 
-// `edit`: the button of an entry, by which the server changes the words.
-async function show(edit) {
+async function show() {
   clearTimeout(waiting);
   asking?.abort(); // A late answer is dropped.
   const wanted = current();
-  if (!edit && wanted === shown) return say("");
+  if (wanted === shown) return say("");
   say(form.dataset.pending, { isBusy: true });
   asking = new AbortController();
-  const { signal } = asking;
-  const sent = new URLSearchParams(wanted);
-  if (edit) sent.set(edit.name, edit.value);
   try {
-    const isPosted = edit || wanted.length > MAX_LENGTH;
-    const answer = isPosted
-      ? await fetch(form.dataset.preview, { method: "POST", body: sent, signal })
-      : await fetch(`${form.dataset.preview}?${sent}`, { signal });
+    const isLong = wanted.length > MAX_LENGTH;
+    const { signal } = asking;
+    const answer = isLong
+      ? await fetch(form.dataset.preview, { method: "POST", body: new URLSearchParams(wanted), signal })
+      : await fetch(`${form.dataset.preview}?${wanted}`, { signal });
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const pressed = document.activeElement.value;
     for (const one of [read, part]) one.innerHTML = page.getElementById(one.id).innerHTML;
+    [...read.querySelectorAll("button")].find((button) => button.value === pressed)?.focus();
     shown = wanted;
-    if (edit && current() === wanted) {
-      words.value = page.getElementById(words.id).value;
-      shown = current();
-      read.querySelector(".undo")?.focus();
-    }
-    const isInUrl = shown && shown.length <= MAX_LENGTH;
-    history.replaceState(null, "", isInUrl ? `${form.dataset.home}?${shown}` : form.dataset.home);
+    history.replaceState(null, "", wanted && !isLong ? `${form.dataset.home}?${wanted}` : form.dataset.home);
     say(part.querySelector("[data-told]")?.textContent ?? "", { isInDigest: true });
   } catch (error) {
     if (error.name !== "AbortError") say(form.dataset.failed, { isButtonNeeded: true });
@@ -83,16 +75,10 @@ form.addEventListener("input", (event) => {
   waiting = setTimeout(show, isTyped ? PAUSE : 0);
 });
 
-form.addEventListener("submit", (event) => {
-  if (!event.submitter?.name.startsWith("edit_")) return;
-  event.preventDefault();
-  show(event.submitter);
-});
-
 form.querySelector(".show button").addEventListener("click", async (event) => {
   event.preventDefault();
   await show();
   part.focus();
 });
 
-addEventListener("pageshow", () => show()); // Browsers put back what was typed on an earlier visit.
+addEventListener("pageshow", show); // Browsers put back what was typed on an earlier visit.

@@ -50,6 +50,7 @@ def open_page(chromium):
         page.goto(url)
         return page
 
+    open_page.complaints = complaints
     yield open_page
     for context in contexts:
         context.close()
@@ -143,6 +144,41 @@ def test_visitor_edits_interests_by_buttons(site, open_page, has_scripts):
     wait_for("sour bread\ngraph networks", "ul.chips:not(:has-text('surveys'))")
     page.get_by_role("button", name="Undo").click()
     wait_for("sour bread\ngraph networks\nnot: surveys", ".line:text('muted: surveys')")
+
+
+def test_presses_and_typing_while_an_answer_is_pending_are_all_kept(site, open_page):
+    page = open_page(site)
+    words, press = page.get_by_label("What are you working on?"), page.get_by_role("button")
+    words.fill("sour bread\ngraph networks\ncs.LG\ncs.CV")
+    page.get_by_role("button", name="Remove: papers of cs.CV").wait_for()
+    held = []
+    page.route("**/preview/", lambda route: route.continue_() if held else held.append(route))
+    press.and_(page.get_by_label("Remove: sour bread")).click()
+    press.and_(page.get_by_label("Remove: papers of cs.CV")).click()
+    words.press("ControlOrMeta+Home")
+    words.press_sequentially("rye\n")
+    page.get_by_label("Email address").fill("hasty@example.org")
+    page.get_by_role("button", name="Sign up").click()
+    held[0].continue_()
+    page.get_by_text("hasty@example.org").wait_for()
+    hasty = Subscriber.objects.get(email="hasty@example.org")
+    followed = set(hasty.preferences.values_list("topic__query", flat=True))
+    assert followed == {"rye", "graph networks", "cs.LG"}
+
+
+def test_press_without_connection_changes_nothing_and_says_so(site, open_page):
+    page = open_page(site)
+    page.get_by_label("What are you working on?").fill("sour bread\ngraph networks")
+    remove = page.get_by_role("button", name="Remove: sour bread")
+    remove.wait_for()
+    page.route("**/preview/", lambda route: route.abort())
+    remove.click()
+    page.get_by_text("No connection: nothing was changed.").wait_for()
+    open_page.complaints.clear()
+    page.unroute("**/preview/")
+    remove.click()
+    page.get_by_text("Removed: sour bread").wait_for()
+    assert page.get_by_label("What are you working on?").input_value() == "graph networks"
 
 
 def test_confirmed_subscriber_sees_the_planned_digest(site, open_page, clock):

@@ -30,7 +30,7 @@ TITLE_BONUS = 10.0  # More than any score: a paper with this title comes first.
 #: How many similar papers are listed, of how many that are scored, with which least score.
 MAX_SIMILAR, SIMILAR_POOL, MIN_SIMILARITY = 8, 30, 0.2
 #: How many words are corrected, among how many known words that are so similar (difflib).
-MAX_CORRECTED, MAX_CLOSE, SPELLING_CUTOFF = 3, 10, 0.78
+MAX_CORRECTED, SPELLING_CUTOFF = 3, 0.78
 
 type Filter = Callable[[Sequence[str]], Collection[str]]
 
@@ -127,17 +127,16 @@ def _search_words(index, model, phrase, newest, passing):
 def suggestion(model: TfidfModel, phrase: str, unknown: Sequence[str]) -> str:
     """Return a text with the spelling of unknown words corrected, or an empty string.
 
-    Each unknown word is replaced by the most common word with a similar spelling.
+    Each unknown word is replaced by the word with the most similar spelling.
     """
     corrected = phrase
     for word in unknown[:MAX_CORRECTED]:
-        weights = {
-            candidate: weight
-            for candidate, weight in zip(model.words_.tolist(), model.word_weights, strict=True)
+        candidates = [
+            candidate
+            for candidate in model.words_.tolist()
             if candidate[0] == word[0].lower() and abs(len(candidate) - len(word)) < 3
-        }
-        if close_words := get_close_matches(word.lower(), weights, MAX_CLOSE, SPELLING_CUTOFF):
-            likeliest = min(close_words, key=weights.__getitem__)
+        ]
+        for likeliest in get_close_matches(word.lower(), candidates, 1, SPELLING_CUTOFF):
             corrected = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", likeliest, corrected)
     return "" if corrected == phrase else corrected
 

@@ -17,7 +17,7 @@ from digest.ranking import text
 from digest.ranking.authors import full_words, name_words
 from digest.ranking.model import TfidfModel, word_column
 from digest.ranking.query import SHORT_TEXT, queries_of
-from digest.ranking.retrieval import is_common
+from digest.ranking.retrieval import is_telling
 from digest.sources.records import MAX_TITLE
 from subscriptions.models.topics import Topic
 
@@ -62,6 +62,7 @@ class StoredPapers(Vocabulary):
         return identifiers.find_reference(reference) if settings.LOOK_UPS else ""
 
     def titled(self, title: str) -> str:
+        title = title.rstrip(".")
         if len(title.split()) < MIN_TITLE_WORDS or len(title) > MAX_TITLE:
             return ""
         papers = title_lookup.with_title(Paper.objects.order_by("pk"), title)
@@ -95,14 +96,9 @@ class PaperVocabulary(StoredPapers):
         papers = [self.index.with_column(column)[0] for column in columns]
         return len(reduce(partial(np.intersect1d, assume_unique=True), papers)) if papers else 0
 
-    def is_subject(self, phrase: str) -> bool:
-        """Return whether papers have all words of a phrase, and titles one of them."""
-        terms = text.terms(phrase)
-        return bool(self.index.has_words(terms).all() and self.model.are_subjects(terms).any())
-
-    def is_common(self, phrase: str) -> bool:
-        """Return whether prose is not ranked by a phrase: too many papers have it."""
-        return all(is_common(self.model, query) for query in queries_of([phrase]))
+    def is_telling(self, phrase: str) -> bool:
+        """Return whether prose is ranked by a phrase. See `retrieval.is_telling`."""
+        return any(is_telling(self.model, query) for query in queries_of([phrase]))
 
     def unknown_words(self, phrase: str) -> list[str]:
         return unknown_words(self.index.has_words, [phrase])

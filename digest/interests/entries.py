@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from digest.interests.phrases import is_prose, phrases
+from digest.interests.phrases import BULLETS, is_prose, phrases, struck_phrases
 from digest.ranking import text as ranking_text
 from digest.ranking.authors import as_query, queried_names
 from digest.ranking.query import ADDRESS, MAX_PHRASE_TERMS, QUOTED, QUOTES, lines
@@ -41,7 +41,7 @@ OR, AND = (re.compile(rf"(?<=\S)\s+{word}\s+(?=\S)") for word in ("OR", "AND"))
 GROUPED = re.compile(r"(?<![^()])(?P<start>[^()]*?)\s+(?P<word>AND|NOT)\s+\((?P<group>[^()]*)\)")
 NOT = re.compile(r"(?:^|\s+)(?:AND\s+)?NOT\s+")
 PARENTHESES = str.maketrans("()", "  ")
-BULLET = re.compile(r"\A(?:[-–—•*·]|\(?\d{1,2}[.)])\s+")
+BULLET = re.compile(rf"\A(?:[{BULLETS}]|\(?\d{{1,2}}[.)])\s+")
 #: "-robotics", as in a search engine, unless all lines are such: then these are bullets.
 HYPHEN = re.compile(r"-(?=[^\W\d])")
 BY = re.compile(r"(?i:(?:papers? |work )?(?:author|by) )(?=[^\W\d_a-z])")
@@ -125,10 +125,15 @@ def read(
     stored = stored or {}
     all_lines = [" ".join(line.split()) for line in text.splitlines()]
     all_lines = list(dict.fromkeys(filter(None, all_lines)))
-    plain_lines = [line for line in all_lines if not (line in stored or _is_explicit(line))]
+    plain_lines = [
+        line
+        for line in all_lines
+        if not (line in stored or _is_explicit(line) or vocabulary.titled(line))
+    ]
     has_prose = any(map(is_prose, plain_lines))
     is_list = len(all_lines) > 1 and all(line.startswith("-") for line in all_lines)
     entries: dict[tuple, Entry] = {}
+    labels: dict[tuple, Entry] = {}
     for line in all_lines:
         if entry := stored.get(line):
             line_entries = [entry]
@@ -141,12 +146,11 @@ def read(
         else:
             line_entries = _read_line(BULLET.sub("", line), vocabulary)
         for entry in line_entries:
-            entries.setdefault(entry.key, entry)
+            (labels if _is_label(entry) else entries).setdefault(entry.key, entry)
         muted_count = sum(entry.is_muted for entry in entries.values())
         if limit is not None and max(muted_count, len(entries) - muted_count) > limit:
             break
-    said = [entry for entry in entries.values() if not _is_label(entry)]
-    return said or [*entries.values()]
+    return [*(entries or labels).values()]
 
 
 def written(entries: Sequence[Entry], vocabulary: Vocabulary = NO_VOCABULARY) -> list[str]:
@@ -202,7 +206,7 @@ def _read_prose(text: str, vocabulary: Vocabulary) -> list[Entry]:
             links.append(entry)
             text = text.replace(link, " ", 1)
     text = "\n".join(" ".join(line.split()) for line in text.splitlines()).strip()
-    if lines_of(TEXT, text):
+    if phrases(text) or struck_phrases(text):
         return [Entry(TEXT, text), *links]
     return links or [Entry(UNREAD, text)]
 

@@ -18,7 +18,8 @@ WORDS = {name: frozenset(words.split()) for name, words in tomllib.loads(WORD_LI
 EDGES = WORDS["edges"] | STOP_WORDS
 BEGINNINGS = EDGES | WORDS["beginnings"]
 NO_SUBJECTS = WORDS["separators"] | BEGINNINGS
-TOKEN = re.compile(r"[^\W_](?:[\w'./+*&-]*[\w+*])?|[^\s\w]|\n")
+BULLETS = "–—•*·▪▸►◦●-"
+TOKEN = re.compile(r"(?:i\.e|e\.g|vs|cf)\.|[^\W_](?:[\w'./+*&-]*[\w+*])?|[^\s\w]|\n")
 SENTENCE_END = frozenset(".;!?\n")
 ADVERSATIVES = frozenset({"but", "aber", "mais"})
 CONJUNCTIONS = ADVERSATIVES | {"and", "or", "und", "oder", "et", "ou"}
@@ -58,7 +59,7 @@ def phrases(text: str) -> tuple[Phrase, ...]:
     tokens = _tokens(_blanked(STRUCK, _blanked(ADDRESS, text)))
     found: list[Phrase] = []
     run: list[re.Match[str]] = []
-    is_unwanted, begins_clause, continues = False, True, False
+    is_unwanted, begins_clause, continues, is_list = False, True, False, False
     for place, token in enumerate(tokens):
         word = _lower(token[0])
         next_word = _lower(tokens[place + 1][0]) if place + 1 < len(tokens) else ""
@@ -72,7 +73,10 @@ def phrases(text: str) -> tuple[Phrase, ...]:
             run = []
         else:
             run.append(token)
-        if word in SENTENCE_END or word in ADVERSATIVES:
+        if word == "\n":  # "Not interested in:" holds for the list below it.
+            is_list = is_list or (is_unwanted and text[: token.start()].endswith(":"))
+            is_list = is_list and next_word in BULLETS
+        if word in ADVERSATIVES or (word in SENTENCE_END and not (word == "\n" and is_list)):
             is_unwanted = False
         is_boundary = is_separator and (not word[0].isalnum() or word in CONJUNCTIONS)
         begins_clause = is_boundary or (begins_clause and word in BEFORE_NEGATION)
@@ -126,9 +130,15 @@ def _separates(tokens: list[re.Match[str]], place: int) -> bool:
 def _phrase_of(text: str, run: list[re.Match[str]], is_unwanted: bool) -> list[Phrase]:
     """Return the phrase of adjacent words without edges, if any is left."""
     words = [_lower(token[0]) for token in run]
-    starts = [place for place, word in enumerate(words) if word not in BEGINNINGS and len(word) > 1]
+    starts = [
+        place
+        for place, word in enumerate(words)
+        if word not in BEGINNINGS and (len(word) > 1 or run[place][0].isupper())
+    ]
     if not starts or WORDS["names"].intersection(words):
         return []
     last = max(place for place, word in enumerate(words) if word not in EDGES)
     start, end = run[starts[0]].start(), run[last].end()
-    return [Phrase(" ".join(text[start:end].split()), start, end, is_unwanted)]
+    is_initial = end - start == 1
+    phrase = Phrase(" ".join(text[start:end].split()), start, end, is_unwanted)
+    return [] if is_initial else [phrase]

@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from digest.interests import entries
-from digest.interests.entries import PAPER, Entry, Vocabulary
+from digest.interests.entries import PAPER, TEXT, WORDS, Entry, Vocabulary
+from digest.interests.phrases import phrases
 from digest.models import Paper
 from digest.papers.identifiers import find_reference
 from digest.personalization import library
@@ -35,10 +36,17 @@ def read(text: str, muted_text: str = "", subscriber: Subscriber | None = None) 
     _refuse_long_text(muted_text, mutes)
     followed = entries.read(text, vocab, follows, MAX_QUERIES)
     muted = entries.read(muted_text, vocab, mutes, MAX_QUERIES)
+    muted = [replace(part, is_muted=True) for entry in muted for part in _unwanted(entry)]
     distinct_entries: dict[tuple, Entry] = {}
-    for entry in [*followed, *(replace(entry, is_muted=True) for entry in muted)]:
+    for entry in [*followed, *muted]:
         distinct_entries.setdefault(entry.key, entry)
     return [*distinct_entries.values()]
+
+
+def _unwanted(entry: Entry) -> list[Entry]:
+    """Return what an entry mutes: of a text, the phrases to which somebody says no, if any."""
+    found = phrases(entry.text) if entry.kind == TEXT else ()
+    return [Entry(WORDS, phrase.text) for phrase in found if phrase.is_unwanted] or [entry]
 
 
 def _refuse_long_text(text: str, stored: Collection[str]) -> None:

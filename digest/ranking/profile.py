@@ -24,7 +24,8 @@ class Interest:
     Without categories, papers of all categories match. Without a query, all papers of the
     categories match, or the papers by one of the `authors`. A paper is about the query if it is
     about one of its lines (`read_lines`, or the lines of a topic's text) and like the `whole`: all
-    lines that a subscriber wrote, in this interest and others. In prose, common words are no lines.
+    lines that a subscriber wrote, in this interest and others. In prose, only phrases of subjects
+    are lines (`retrieval.is_telling`).
     With `examples`, the papers match that are like the examples, except the examples themselves.
     """
 
@@ -40,7 +41,7 @@ class Interest:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return self.read_lines or tuple(lines(self.query))
+        return self.read_lines if self.is_prose else self.read_lines or tuple(lines(self.query))
 
     @cached_property
     def queries(self) -> tuple[Query, ...]:

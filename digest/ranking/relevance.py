@@ -47,36 +47,29 @@ class Weights[T](NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """A line of an interest, and the whole: all that its writer wrote, as one query.
-
-    `share`: how much the line counts, in [0, 1]. The rest is decided by the whole alone.
-    """
+    """A line of an interest, and the whole: all that its writer wrote, as one query."""
 
     query: Query
     whole: Query | None = None
-    share: float = 1.0
+    is_prose: bool = False
+
+    @property
+    def kind(self) -> int:
+        """Which weights it has: those of a line alone, beside the whole, or in prose."""
+        return 0 if self.whole is None else 1 + self.is_prose
 
 
-#: The weights of a line alone, of a line beside the whole, and of the whole alone.
+#: The weights of a line alone, of one beside the whole, and of one in prose.
 WITHOUT_EMBEDDING = (
     Weights(10.2, 4.8, 0, 0, 0, -8.7),
     Weights(8.8, 3.8, 0, 5.6, 0, -9.35),
-    Weights(0, 0, 0, 14.9, 0, -6.3),
+    Weights(2.7, 1.6, 0, 6.9, 0, -5.6),
 )
 WITH_EMBEDDING = (
     Weights(7.3, 3.5, 10.7, 0, 0, -10.9),
     Weights(6.3, 2.8, 5.5, 3.0, 5.2, -10.7),
-    Weights(0, 0, 0, 8.0, 9.0, -7.0),
+    Weights(2.0, 1.2, 2.5, 3.0, 5.2, -6.5),
 )
-
-
-def weights_of(line: Line, has_embedding: np.ndarray) -> Weights[np.ndarray]:
-    """Return the weights for each paper, by whether it has an embedding."""
-    fits = np.array([WITHOUT_EMBEDDING, WITH_EMBEDDING])[has_embedding.astype(int)]
-    alone, beside_whole, whole = np.moveaxis(fits, 0, -1)
-    if line.whole is None:
-        return Weights(*alone)
-    return Weights(*(line.share * beside_whole + (1 - line.share) * whole))
 
 
 class ArrayTable:
@@ -155,13 +148,11 @@ def relevance(
     rows = {query: row for row, query in enumerate(queries)}
     similarities = similarity(model, candidates, queries)
     cosines = candidates.text_cosines([query.text for query in queries])
-    weights_by_kind: dict[tuple[bool, float], Weights[np.ndarray]] = {}
+    fits = np.array([WITHOUT_EMBEDDING, WITH_EMBEDDING])[candidates.has_embedding.astype(int)]
+    weights_by_kind = [Weights(*fits[:, kind].T) for kind in range(fits.shape[1])]
     relevances = []
     for line in lines:
-        kind = line.whole is None, line.share
-        if kind not in weights_by_kind:
-            weights_by_kind[kind] = weights_of(line, candidates.has_embedding)
-        weights = weights_by_kind[kind]
+        weights = weights_by_kind[line.kind]
         row = rows[line.query]
         whole_row = rows[line.whole or line.query]
         log_odds = weights.similarity * similarities[row] + weights.cosine * cosines[row]

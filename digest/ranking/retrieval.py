@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import batched, chain
+from itertools import batched, chain, pairwise
 from zlib import crc32
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from digest.ranking.candidates import CandidateSet
-from digest.ranking.model import TfidfModel, word_column
+from digest.ranking.model import TfidfModel, bigram_column, find, word_column
 from digest.ranking.parameters import Parameters
 from digest.ranking.profile import Interest
 from digest.ranking.query import Query, joined, queries_of
@@ -18,8 +18,6 @@ from digest.ranking.relevance import ArrayTable, Line, Relevance, relevance
 from digest.ranking.relevance_feedback import learn_each, learned_scores, likeness
 
 LINE_BATCH = 128  # Lines that are scored at a time, since the scores are dense.
-#: In prose, the best of more lines than these counts less, but at least by this share.
-FEW_LINES, MIN_SHARE = 4, 0.3
 #: In prose, a single word that more than this share of the papers have is no line.
 COMMON = 0.003
 MAX_PAPERS = 5_000  # Of a topic: a category may have more.
@@ -95,24 +93,29 @@ def retrieve(
 
 
 def lines_of(model: TfidfModel, interest: Interest) -> Sequence[Line | None]:
-    """Return the line of each query of an interest, or None for a common word in prose."""
-    count = len(interest.whole)
-    whole = joined(interest.whole) if count > 1 else None
+    """Return the line of each query of an interest, or None for a phrase that says little."""
+    queries = queries_of(interest.whole)
+    telling = dict.fromkeys(query.text for query in queries if is_telling(model, query))
+    texts = list(telling) or interest.whole
+    whole = joined(texts) if len(texts) > 1 else None
+    lines = [Line(query, whole, interest.is_prose) for query in interest.queries]
     if not interest.is_prose:
-        return [Line(query, whole) for query in interest.queries]
-    share = max(min(1.0, FEW_LINES / max(count, 1)), MIN_SHARE)
-    lines = [Line(query, whole, share) for query in interest.queries]
-    telling = [None if is_common(model, line.query) else line for line in lines]
-    return telling if any(telling) else lines
+        return lines
+    telling_lines = [line if is_telling(model, line.query) else None for line in lines]
+    return telling_lines if any(telling_lines) else lines
 
 
-def is_common(model: TfidfModel, query: Query) -> bool:
-    """Return whether a query is a single word of too many papers to be a line in prose."""
+def is_telling(model: TfidfModel, query: Query) -> bool:
+    """Return whether a phrase is on a subject of papers: they have two of its words side by side,
+    or its only word is in titles, but in few papers.
+    """
     if len(query.distinct) > 1:
-        return False
+        columns = np.array([bigram_column(*pair) for pair in pairwise(query.terms)])
+        return bool(find(model.columns_, columns)[1].any())
     count = model.documents_.shape[0]
     (idf,) = model.idf(np.array([word_column(query.distinct[0])]))
-    return bool(idf < np.log((1 + count) / (1 + COMMON * count)) + 1)
+    is_rare = idf >= np.log((1 + count) / (1 + COMMON * count)) + 1
+    return bool(is_rare and model.are_subjects(query.distinct)[0])
 
 
 def _merge(candidates: CandidateSet, scored: Sequence[Relevance], cut_log_odds: float) -> Retrieved:

@@ -1,8 +1,9 @@
 """How the interests that somebody typed were read, as HTML: a chip for each entry, but prose as it
 was typed, with the phrases marked by which papers are ranked.
 
-A button sends the number of its entry, ":" and the lines that replace it (none remove it), or "~"
-and a phrase that is left out of a text: `apply_edit` returns the form with that change.
+A button sends the line of its entry and, on further lines, what replaces it (nothing removes it; an
+empty line adds to the entries), or "~" and a phrase that is left out of a text or used again:
+`apply_edit` returns the form with that change, whatever else has changed in it since.
 """
 
 import re
@@ -39,10 +40,11 @@ from digest.ranking.authors import INSTITUTION, SUFFIXES
 from digest.ranking.query import ADDRESS, MAX_NAME
 from digest.ranking.text import terms
 from digest.sources.arxiv.taxonomy import CATEGORIES, categories_named
-from digest.views.forms.fields import MAX_LINES, QueriesField
+from digest.views.forms.fields import QueriesField
 from digest.views.forms.interests import InterestsForm
 from subscriptions.actions.preferences import TopicSelection
 from subscriptions.models import Subscriber, Topic
+from subscriptions.models.topics import MAX_QUERIES
 
 FIELDS = ("interests", "muted_interests")
 MAX_CHIP_LENGTH = 60  # Characters of a chip.
@@ -51,7 +53,6 @@ MAX_UNKNOWN = 5  # Unknown words in a hint.
 MAX_SUGGESTIONS = 3  # Of a page: each compares a word with all known ones.
 SEARCH_KINDS = (WORDS, AUTHOR, CATEGORY)
 MIN_FOREIGN = 5  # Matches of FOREIGN, from which on a text is not English.
-EDIT = re.compile(r"(?P<number>\d{1,6})(?P<sign>[:~])(?P<text>.*)", re.DOTALL)
 #: Letters of other scripts, and words that sentences in German and French have.
 FOREIGN = re.compile(
     r"[^\W\d_a-z\u00aa-\u024f\u0370-\u03ff]|\b(?:"
@@ -82,13 +83,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Chip:
-    """An entry as the page shows it.
+    """An entry as the page shows it. `line` is read as this entry again.
 
     `parts`: of prose. `unwanted`: phrases of prose to which somebody says no.
     """
 
     entry: Entry
-    number: int = 0
+    line: str = ""
     count: int | None = None
     hint: Hint | None = None
     title: str = ""  # Of a paper.
@@ -132,8 +133,9 @@ def chips_of_form(form: InterestsForm, now) -> dict[str, str]:
             counts = count_matches(entries_by_field["interests"], now, subscriber=subscriber)
     except Busy:
         counts = {}
+    mutes = entries_by_field["muted_interests"]
     return {
-        name: render(name, entries, counts, subscriber=subscriber) + undo_button(name, form.data)
+        name: render(name, entries, counts, subscriber=subscriber, mutes=mutes)
         for name, entries in entries_by_field.items()
     }
 
@@ -181,20 +183,24 @@ def render(
     counts: dict[Entry, int],
     action: str = "",
     subscriber: Subscriber | None = None,
+    mutes: Sequence[Entry] = (),
 ) -> str:
-    """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`."""
+    """Return the chips of a field's entries, as HTML. Their buttons send the form to `action`.
+
+    `mutes`: the entries of the field of muted ones.
+    """
     presenter, topics = _EntryPresenter(), _topics_of(entries, subscriber)
     texts = texts_of(topics.values())
-    muted = {entry.text.casefold() for entry in entries if entry.is_muted}
+    muted = {_name(entry).casefold() for entry in [*entries, *mutes] if entry.is_muted}
     chips = []
-    for number, entry in enumerate(entries):
+    for entry, line in zip(entries, _written(name, entries), strict=True):
         title, _abstract = texts.get(entry.text, ("", ""))
         is_unresolved = entry.kind in (PAPER, ORCID) and not title
         hint = _look_up_hint(topics[entry]) if is_unresolved else presenter.hint(entry)
         if _is_institution(entry) and counts.get(entry) == 0:
             message = _("No recent paper names it. Only %s and some journals say the institutions.")
             hint = Hint(message % "bioRxiv, medRxiv, Europe PMC, Hugging Face")
-        chip = Chip(entry, number, counts.get(entry), hint, title)
+        chip = Chip(entry, " ".join(line.split()), counts.get(entry), hint, title)
         if entry.kind == TEXT and not entry.is_muted:
             unwanted = [p.text for p in phrases(entry.text) if p.is_unwanted]
             unwanted = [text for text in dict.fromkeys(unwanted) if text.casefold() not in muted]
@@ -203,7 +209,6 @@ def render(
     context = {
         "texts": [chip for chip in chips if chip.parts],
         "chips": [chip for chip in chips if not chip.parts],
-        "count": len(chips),
         "name": name,
         "action": action,
     }
@@ -228,7 +233,7 @@ def plain_chips(selection: TopicSelection) -> str:
 def undo_button(name: str, params: Mapping[str, str], action: str = "") -> str:
     """Return the button that brings back what a button of a chip has removed, as HTML."""
     context = {"name": name, "line": params.get(f"removed_{name}", ""), "action": action}
-    return render_to_string("digest/_undo.html", context | {"number": MAX_LINES})
+    return render_to_string("digest/_undo.html", context)
 
 
 def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str, str]]:
@@ -238,9 +243,9 @@ def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str
     the entries.
     """
     presenter = _EntryPresenter()
-    positions: dict[Entry, int] = {}
+    longer_lines: dict[Entry, str] = {}
     entry_terms: set[str] = set()
-    for position, entry in enumerate(entries):
+    for entry, line in zip(entries, _written("interests", entries), strict=True):
         if entry.is_muted or entry.kind != WORDS:
             continue
         entry_terms.update(terms(entry.text))
@@ -249,14 +254,14 @@ def broader_suggestions(entries: Sequence[Entry], now, window) -> list[tuple[str
         words = entry.text.split()
         for shorter in (words[:-1], words[1:]):
             for phrase in phrases(" ".join(shorter)):
-                positions.setdefault(Entry(WORDS, phrase.text), position)
-    counts = count_matches([*positions], now, window)
+                longer_lines.setdefault(Entry(WORDS, phrase.text), line)
+    counts = count_matches([*longer_lines], now, window)
     term_counts = {
         topic.name: len(entry_terms & {*terms(f"{topic.name} {topic.query}")})
         for topic in Topic.objects.offered().by_subject()
     }
-    edits = [(entry.text, f"{positions[entry]}:{entry.text}") for entry in _top(counts)]
-    return [*edits, *((name, f"{len(entries)}:{TOPIC}: {name}") for name in _top(term_counts))]
+    edits = [(entry.text, f"{longer_lines[entry]}\n{entry.text}") for entry in _top(counts)]
+    return [*edits, *((name, f"\n{TOPIC}: {name}") for name in _top(term_counts))]
 
 
 def _top(counts):
@@ -277,21 +282,30 @@ def apply_edit(params: QueryDict, subscriber: Subscriber | None = None) -> Query
     """Return the fields that a form sent, with the change that a chip's button requests."""
     params = params.copy()
     for name in FIELDS:
-        with suppress(ValidationError):
-            params[name] = QueriesField().clean(params.get(name, ""))  # Papers of a bibliography.
-        edit = EDIT.fullmatch(params.get(f"edit_{name}", ""))
-        if edit is None:
-            continue
-        with suppress(ValidationError):
-            entries = _read(name, QueriesField().clean(params.get(name, "")), subscriber)
-            lines, place, new_lines = _written(name, entries), int(edit["number"]), edit["text"]
-            line = "".join(lines[place : place + 1])
-            if edit["sign"] == "~":
-                new_lines = toggle(line, new_lines)
-            params[f"removed_{name}"] = "" if new_lines else line
-            lines[place : place + 1] = [new_lines] if new_lines else []
-            params[name] = "\n".join(dict.fromkeys(lines))
+        with suppress(ValidationError):  # The form says what is wrong.
+            # Papers of a bibliography become lines.
+            text = params[name] = QueriesField().clean(params.get(name, ""))
+            if edit := params.get(f"edit_{name}"):
+                entries = _read(name, text, subscriber)
+                counts = Counter(entry.is_muted for entry in entries)
+                if max(counts.values(), default=0) > MAX_QUERIES:
+                    continue  # Not all were read.
+                lines, params[f"removed_{name}"] = _edited(entries, _written(name, entries), edit)
+                params[name] = "\n".join(dict.fromkeys(lines))
     return params
+
+
+def _edited(entries, lines, edit):
+    """Return the lines with the change of a button, and the line that it removes, if any."""
+    old, *new = edit.splitlines()
+    keys = [" ".join(line.split()) for line in lines]
+    if old in keys:
+        place = keys.index(old)
+        return [*lines[:place], *new, *lines[place + 1 :]], "" if new else old
+    if old.startswith("~"):
+        pairs = zip(entries, lines, strict=True)
+        return [toggle(line, old[1:]) if e.kind == TEXT else line for e, line in pairs], ""
+    return lines if old else [*lines, *new], ""
 
 
 def _read(name, text, subscriber):
@@ -323,8 +337,7 @@ class _EntryPresenter:
         """Return the parts of a text: those are phrases that rank papers, or that are struck."""
         subjects = [phrase for phrase in phrases(text) if not phrase.is_unwanted]
         if self.knows_papers:
-            subjects = [phrase for phrase in subjects if self.vocabulary.is_subject(phrase.text)]
-            telling = [one for one in subjects if not self.vocabulary.is_common(one.text)]
+            telling = [one for one in subjects if self.vocabulary.is_telling(one.text)]
             subjects = telling or subjects
         struck = struck_phrases(text)
         parts, end = [], 0

@@ -101,7 +101,8 @@ def preview(request):
     url = f"{reverse('home')}?{query.urlencode()}"
     if len(url) > MAX_URL_LENGTH:
         return _home(request, params)
-    return redirect(f"{url}#digest")
+    anchor = "entries_interests" if "edit_interests" in request.POST else "digest"
+    return redirect(f"{url}#{anchor}")
 
 
 def _home(request, params, sign_up_form=None):
@@ -118,6 +119,7 @@ def _home(request, params, sign_up_form=None):
         **Topic.objects.offered_with(slugs).grouped(),
         "gone": [slug for slug in slugs if slug not in curated_slugs and not has_errors],
         "parts": parts_for(curated_params, now, errors=errors),
+        "undo": chips.undo_button("interests", params, reverse("preview")),
         "newest": newest_papers(now),
     }
     response = render(request, "digest/home.html", context, status=400 if has_errors else 200)

@@ -99,7 +99,7 @@ class Judged:
     def features(self, candidates: CandidateSet, text_lines: list[str]) -> np.ndarray:
         """Return what is known of each line and paper, (n_lines, n_papers, 3 * n_weights).
 
-        For a line alone, beside the whole, and for the whole alone, each times its share.
+        For a line alone, for one beside the whole, and for one in prose.
         """
         everything = np.arange(len(candidates))
         rows = []
@@ -110,9 +110,7 @@ class Judged:
             cosine, whole_cosine = candidates.text_cosines([query.text for query in queries])
             covered = relevance.coverage(self.model, candidates, line.query, everything)
             known = [similar, covered, cosine, whole_similar, whole_cosine, np.ones(len(similar))]
-            is_alone = line.whole is None
-            shares = is_alone, (not is_alone) * line.share, (not is_alone) * (1 - line.share)
-            rows.append(np.concatenate([share * np.stack(known) for share in shares]).T)
+            rows.append(np.concatenate([(line.kind == n) * np.stack(known) for n in range(3)]).T)
         return np.stack(rows)
 
 
@@ -201,7 +199,7 @@ def print_weights(judged_weeks: list[Judged]) -> None:
     people = dict.fromkeys(name for judged in judged_weeks for name, _ in judged.profiles)
     fits = {"": fit(weeks), **{name: fit(weeks, name) for name in people}}
     for title, weights in (("the product's", current(judged_weeks[0])), ("fitted", fits[""])):
-        print(f"weights, {title}: alone, beside the whole, of the whole")
+        print(f"weights, {title}: alone, beside the whole, in prose")
         for row in weights.reshape(3, -1).round(1).tolist():
             print("   ", dict(zip(relevance.Weights._fields, row, strict=True)))
     picked = []

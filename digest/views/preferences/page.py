@@ -69,6 +69,9 @@ def render_page(
         "join_forms": join_forms,
         "forms": tab_forms,
         "entries": chips.chips_of_form(tab_forms["interests"], now),
+        "undo": {
+            name: chips.undo_button(name, tab_forms["interests"].data) for name in chips.FIELDS
+        },
         "wrong_forms": [form for form in (move_form, join_form) if form]
         or [bound_forms[tab] for tab in wrong_tabs],
         "move_form": move_form or MoveForm(subscriber=subscriber),

@@ -49,9 +49,8 @@ def parts_for(params: QueryDict, now, *, errors: Collection[str] = ()) -> Parts:
     if form.is_bound and not form.is_valid():
         return Parts("", _preview(form=form))
     selection = form.topic_selection() if form.is_bound else TopicSelection()
-    undo_button = chips.undo_button("interests", params, reverse("preview"))
     if selection == TopicSelection():
-        return Parts(undo_button, example_digest(now))
+        return Parts("", example_digest(now))
     slugs = sorted(topic.slug for topic in form.cleaned_data["topics"])
     try:
         entry_chips, digest = get_or_make(
@@ -59,7 +58,7 @@ def parts_for(params: QueryDict, now, *, errors: Collection[str] = ()) -> Parts:
         )
     except Busy:
         entry_chips, digest = _chips(form.entries), _preview(is_busy=True)
-    return Parts(entry_chips + undo_button, digest)
+    return Parts(entry_chips, digest)
 
 
 def example_digest(now) -> str:

@@ -53,7 +53,7 @@ def test_hint_offers_a_replacement_button(client, papers, typed, hint_text, line
     _read, (hint,), buttons = shown(client, f"roads\n{typed}")
     assert hint_text in hint
     assert ("English" in hint) == ("English" in hint_text)
-    assert buttons == ([f"1:{line}"] if line else [])
+    assert [button.partition("\n")[2] for button in buttons] == ([line] if line else [])
 
 
 def test_plain_words_have_no_hint(client, papers):
@@ -71,17 +71,22 @@ def after_edit(client, text, edit):
 
 
 def test_edit_button_keeps_other_entries(client, papers):
-    typed = "protein folding, sour bread, no surveys"
-    lines = ["protein folding", "sour bread", "not: surveys"]
+    typed = "rice\nprotein folding, sour bread, no surveys"
+    lines = ["rice", "protein folding", "sour bread", "not: surveys"]
     for edit, expected in (
-        ("0:", lines[1:]),
-        ("2:", lines[:2]),
-        ("1:rye", ["protein folding", "rye", "not: surveys"]),
-        ("99:", lines),
+        ("protein folding", ["rice", *lines[2:]]),
+        ("not: surveys", lines[:3]),
+        ("sour bread\r\nrye\r\ntea", ["rice", "protein folding", "rye", "tea", "not: surveys"]),
+        ("\nrye", [*lines, "rye"]),
+        ("gone", lines),
+        ("gone\nrye", lines),
+        *((nonsense, lines) for nonsense in ("~", "\n", "0:", "~~")),
     ):
         assert after_edit(client, typed, edit)[1].splitlines() == expected
-    for nonsense in ("x:", "-1:", "", f"{'9' * 5000}:", "~", "0"):
-        assert after_edit(client, typed, nonsense)[1] == typed
+    many = "\n".join(f"subject {number}" for number in range(70))
+    page, text = after_edit(client, many, "subject 0")
+    assert text.splitlines() == many.splitlines()
+    assert "Please keep to 50 interests" in page.text_content()
 
 
 PROSE = "I fold proteins:\nprotein folding & roads.  Not interested in surveys of roads; I sing"
@@ -97,24 +102,26 @@ def prose_of(page):
     return prose.text_content(), phrases, [" ".join(hint.text_content().split()) for hint in hints]
 
 
-def test_prose_is_shown_as_typed_with_phrases_marked_but_common_words(client, papers):
+def test_prose_is_shown_as_typed_with_telling_phrases_marked(client, papers):
     page = lxml.html.fromstring(client.get("/", {"interests": PROSE}).text)
     text, phrases, hints = prose_of(page)
     assert text == PROSE.replace("  ", " ")
-    assert phrases == {"mark": ["fold proteins", "protein folding"], "del": []}
+    assert phrases == {"mark": ["protein folding"], "del": []}
     assert hints == ["You say no to “surveys of roads”. Hide such papers"]
     assert page.get_element_by_id("id_interests").value.strip() == PROSE
 
 
 def test_phrase_of_prose_is_left_out_and_used_again(client, papers):
-    page, text = after_edit(client, PROSE, "0~roads")
+    page, text = after_edit(client, PROSE, "~roads")
     assert "folding & ~~roads~~. Not interested in surveys of roads" in text
-    assert prose_of(page)[1] == {"mark": ["fold proteins", "protein folding"], "del": ["roads"]}
+    assert prose_of(page)[1] == {"mark": ["protein folding"], "del": ["roads"]}
     (button,) = page.xpath("//del/following-sibling::button[1]")
     assert button.get("aria-label") == "Use again: roads"
     page, text = after_edit(client, text, button.get("value"))
     assert text == PROSE.replace("  ", " ")
     assert prose_of(page)[1]["del"] == []
+    page, text = after_edit(client, "I study roads.\nrice", "~roads")
+    assert prose_of(page)[1]["del"] == ["roads"]  # Though nothing else is in the text.
 
 
 def test_unwanted_phrase_is_hidden_only_on_request(client, papers):
@@ -139,7 +146,17 @@ def test_saved_prose_is_shown_and_saved_as_it_was(client, papers):
         }
         page = lxml.html.fromstring(client.get(path).text)
         sent = page.get_element_by_id("id_interests").value.strip()
-    assert prose_of(page)[2][1] == "You say no to “surveys”. Hide such papers"
+    assert prose_of(page)[2] == [
+        "You say no to “surveys of roads”. Hide such papers",
+        "You say no to “surveys”. Hide such papers",
+    ]
+    sent += "\nnot: surveys"
+    client.post(path, {"interests": sent, "muted_interests": "I don't want papers on tea"})
+    assert prose_of(lxml.html.fromstring(client.get(path).text))[2] == [
+        "You say no to “surveys of roads”. Hide such papers"
+    ]
+    muted = subscriber.preferences.filter(stance="mute")
+    assert {*muted.values_list("topic__query", flat=True)} == {"surveys", "tea"}
 
 
 def test_chips_are_shown_without_a_model(client):
@@ -157,15 +174,15 @@ def test_no_email_is_announced_for_unread_interests(client, papers):
 def test_undo_brings_back_a_removed_entry(client, papers):
     path = f"/preferences/{tokens.token('preferences', make.subscriber().public_id)}/"
     for address, others in (("/preview/", "roads"), (path, "roads"), ("/preview/", "")):
-        sent = {"interests": f"protein folding\n{others}", "edit_interests": "0:"}
+        sent = {"interests": f"protein folding\n{others}", "edit_interests": "protein folding"}
         removed = lxml.html.fromstring(client.post(address, sent, follow=True).text)
-        (button,) = removed.xpath("//*[@id='entries_interests']/p/button")
+        (button,) = removed.xpath("//*[@id='undone_interests']//button")
         assert "Removed: protein folding" in button.getparent().text_content()
         edit = {"interests": others, button.get("name"): button.get("value")}
         back = lxml.html.fromstring(client.post(address, edit, follow=True).text)
         area = back.get_element_by_id("id_interests").value
         assert area.split() == [*others.split(), "protein", "folding"]
-        assert not back.xpath("//*[@id='entries_interests']/p/button")
+        assert not back.xpath("//*[@id='undone_interests']//button")
 
 
 BIBTEX = (DATA / "interests.bib").read_text()
