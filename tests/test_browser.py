@@ -173,7 +173,7 @@ def test_press_without_connection_changes_nothing_and_says_so(site, open_page):
     remove.wait_for()
     page.route("**/preview/", lambda route: route.abort())
     remove.click()
-    page.get_by_text("No connection: nothing was changed.").wait_for()
+    page.get_by_text("This didn’t work: nothing was changed.").wait_for()
     open_page.complaints.clear()
     page.unroute("**/preview/")
     remove.click()
