@@ -63,7 +63,7 @@ class Line:
 WITHOUT_EMBEDDING = (
     Weights(10.2, 4.8, 0, 0, 0, -8.7),
     Weights(8.8, 3.8, 0, 5.6, 0, -9.35),
-    Weights(2.7, 1.6, 0, 6.9, 0, -5.45),
+    Weights(2.9, 1.4, 0, 7.1, 0, -5.45),
 )
 WITH_EMBEDDING = (
     Weights(7.3, 3.5, 10.7, 0, 0, -10.9),

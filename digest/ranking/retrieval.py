@@ -19,7 +19,7 @@ from digest.ranking.relevance_feedback import learn_each, learned_scores, likene
 
 LINE_BATCH = 128  # Lines that are scored at a time, since the scores are dense.
 #: In prose, a single word that more than this share of the papers have is no line.
-COMMON = 0.003
+COMMON = 0.01
 MAX_PAPERS = 5_000  # Of a topic: a category may have more.
 LIFTABLE = 2.0  # So far below the cut, feedback may lift papers above it.
 #: The mean latent cosine from which on examples are on one subject. With the links of one, or of

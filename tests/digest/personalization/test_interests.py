@@ -1,4 +1,4 @@
-"""What reading the fields of interests costs."""
+"""How the fields of interests are read."""
 
 from itertools import chain
 
@@ -13,14 +13,12 @@ from tests.factories.make import NOW
 
 pytestmark = pytest.mark.django_db
 
-TITLES = [f"A survey of {word} in old kitchens" for word in ("bread", "tea", "soup")]
-
 
 @pytest.fixture
 def papers(settings):
     settings.LOOK_UPS = True
-    for number, title in enumerate(TITLES):
-        make.paper(title, id=f"2606.0000{number}", doi=f"10.1234/{number}", authors=["Lei Li"])
+    for number in range(3):
+        make.paper(f"Tea {number}", id=f"2606.0000{number}", doi=f"10.1234/{number}")
     index_store.renew(NOW)
 
 
@@ -31,15 +29,11 @@ def test_all_references_are_found(papers):
     assert entries == [("paper", paper_id) for paper_id in ids]
 
 
-def test_all_titles_are_found(papers):
-    bread, tea, soup = TITLES
-    entries = interests.read(f"- {bread.upper()}\nnot: {tea}\nrobots NOT {soup}")
-    assert [(entry.text, entry.is_muted) for entry in entries] == [
-        ("2606.00000", False),
-        ("2606.00001", True),
-        ("robots", False),
-        ("2606.00002", True),
-    ]
+def test_a_label_does_not_hide_that_interests_are_too_many():
+    lines = ["Research interests:", *(f"subject {number}" for number in range(MAX_QUERIES + 1))]
+    fields = {"topics": [], "mute": [], "interests": "\n".join(lines)}
+    form = InterestsForm(fields, subscriber=make.subscriber())
+    assert "interests" in form.errors
 
 
 def test_long_text_is_refused_unless_stored():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
+from digest.ranking import retrieval
 from digest.ranking.candidates import MIN_ABSTRACT_WORDS, MIN_OLDER
 from digest.ranking.model import TfidfModel
 from digest.ranking.parameters import Parameters
@@ -137,12 +138,15 @@ def test_many_lines_count_less_than_the_whole():
     assert few > many
 
 
-def test_common_word_in_prose_is_no_line():
+def test_phrase_in_prose_that_says_little_is_no_line(monkeypatch):
+    monkeypatch.setattr(retrieval, "COMMON", 0.003)
     interest = Interest("", "text", read_lines=("bread", "quasars of galaxies"))
     prose = replace(interest, is_prose=True)
     papers = [paper("Bread from ovens", "Bread"), STARS]
     assert sorted(papers_of(Profile((interest,)), papers)) == [0, 1]
     assert papers_of(Profile((prose,)), papers) == [1]
+    loose = replace(prose, read_lines=("galaxies bread", "quasars of galaxies"))
+    assert papers_of(Profile((loose,)), papers) == [1]
     only = replace(prose, read_lines=("bread",))  # Nothing else was written.
     assert papers_of(Profile((only,)), papers) == [0]
 
