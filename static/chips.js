@@ -23,8 +23,9 @@ async function change(address, name, value) {
   if (!answer.ok) throw new Error(answer.status);
   if (words() !== before) return change(address, name, value);
   for (const area of areas) area.value = page.getElementById(area.id).value;
-  for (const part of form.querySelectorAll(".undone")) part.innerHTML = page.getElementById(part.id).innerHTML;
-  form.querySelector(".undone button")?.focus();
+  for (const part of form.querySelectorAll(".entries, .undone")) part.innerHTML = page.getElementById(part.id).innerHTML;
+  const again = [...form.querySelectorAll(".entries button")].find((button) => button.value === value);
+  (again ?? form.querySelector(".undone button"))?.focus();
   areas.forEach(changed);
 }
 

@@ -61,11 +61,10 @@ function watch(form) {
   // Shows the answer: what would change, and how the entries are read.
   function put(html) {
     const page = new DOMParser().parseFromString(html, "text/html");
-    const pressed = document.activeElement.value;
     for (const part of form.querySelectorAll(".change, .entries")) {
-      part.innerHTML = page.getElementById(part.id).innerHTML;
+      const { innerHTML } = page.getElementById(part.id);
+      if (part.innerHTML !== innerHTML) part.innerHTML = innerHTML; // Else a button keeps its focus.
     }
-    [...form.querySelectorAll(".entries button")].find((button) => button.value === pressed)?.focus();
     if (asIs(form) === asSent(form)) told.textContent = "";
   }
 

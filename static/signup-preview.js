@@ -56,9 +56,10 @@ async function show() {
       : await fetch(`${form.dataset.preview}?${wanted}`, { signal });
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const pressed = document.activeElement.value;
-    for (const one of [read, part]) one.innerHTML = page.getElementById(one.id).innerHTML;
-    [...read.querySelectorAll("button")].find((button) => button.value === pressed)?.focus();
+    for (const one of [read, part]) {
+      const { innerHTML } = page.getElementById(one.id);
+      if (one.innerHTML !== innerHTML) one.innerHTML = innerHTML; // Else a button keeps its focus.
+    }
     shown = wanted;
     history.replaceState(null, "", wanted && !isLong ? `${form.dataset.home}?${wanted}` : form.dataset.home);
     say(part.querySelector("[data-told]")?.textContent ?? "", { isInDigest: true });

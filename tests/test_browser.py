@@ -132,6 +132,10 @@ def test_visitor_edits_interests_by_buttons(site, open_page, has_scripts):
     press.and_(page.get_by_label("Leave out: graph networks")).click()
     struck = PROSE.replace("graph networks", "~~graph networks~~")
     wait_for(struck, "del:text('graph networks')")
+    page.wait_for_load_state("networkidle")
+    if has_scripts:
+        use_again = page.get_by_label("Use again: graph networks")
+        assert use_again.evaluate("button => button === document.activeElement")
     press.and_(page.get_by_label("Use again: graph networks")).click()
     wait_for(PROSE, "mark:text('graph networks')")
     page.get_by_role("button", name="Hide such papers").click()
