@@ -68,7 +68,7 @@ WITHOUT_EMBEDDING = (
 WITH_EMBEDDING = (
     Weights(7.3, 3.5, 10.7, 0, 0, -10.9),
     Weights(6.3, 2.8, 5.5, 3.0, 5.2, -10.7),
-    Weights(2.0, 1.2, 2.5, 3.0, 5.2, -6.5),
+    Weights(2.5, 1.6, 2.7, 4.0, 3.4, -6.78),
 )
 
 
